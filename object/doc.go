@@ -1,0 +1,2 @@
+// Package object is what a durable object is.
+package object

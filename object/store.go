@@ -1,0 +1,101 @@
+package object
+
+import (
+	"context"
+	"errors"
+)
+
+// A Store is a small conditional blob store. Objects need no more of it than S3 offers: a put that takes
+// effect only if the blob is still the one that was read. Implementations are in package persist; the
+// suite that all of them pass is object/storetest.
+//
+// Names are paths of one or more segments joined by '/'. A segment has 1 to 240 bytes out of
+// a-z 0-9 - _ . @ % +, and no dot first. No name is another name's folder ("a" and "a/b" do not both
+// exist). The writer of names sees to that (package persist); a store refuses other names.
+//
+// All methods may be called concurrently and honour ctx. Their errors name the operation and the blob. An
+// error that matches none of the sentinels of this file means that nothing is known: a Put may have taken
+// effect, may yet take effect after it has returned, or may never.
+type Store interface {
+	// Get returns the blob and its tag. The caller owns body. [ErrNoBlob] is returned only when the store
+	// is sure that there is no such blob: not for a missing bucket or folder, and not for a refused read.
+	Get(ctx context.Context, name string) (body []byte, tag Tag, err error)
+
+	// Put writes the blob if the condition holds, and returns its new tag. It is atomic (a reader sees the
+	// old blob or the new one) and durable when it returns. It does not keep body.
+	// The error matches [ErrConditionFailed] when the condition did not hold, [ErrNoBlob] when it asks for
+	// a tag and there is no blob, [ErrRefused] when this put was refused and has surely not taken effect.
+	Put(ctx context.Context, name string, body []byte, c Condition) (Tag, error)
+
+	// Delete removes the blob if the condition holds. Errors are those of Put; without a condition,
+	// deleting what is not there is no error.
+	Delete(ctx context.Context, name string, c Condition) error
+
+	// List returns, in the order of their bytes, up to limit (1 to 1000) names that begin with prefix and
+	// come after the name after ("" for the first page). Fewer than limit names: there are no more.
+	List(ctx context.Context, prefix, after string, limit int) (names []string, err error)
+}
+
+// A Tag identifies a blob's content, as an ETag does. Equal contents may have equal tags: who must tell
+// one write from another puts something unique into the content.
+type Tag string
+
+// A Condition says when a put or a delete may take effect. The zero Condition is: always.
+type Condition struct {
+	match  Tag
+	absent bool
+}
+
+// IfMatch holds while the blob's tag is tag.
+func IfMatch(tag Tag) Condition { return Condition{match: tag} }
+
+// IfAbsent holds while there is no blob.
+func IfAbsent() Condition { return Condition{absent: true} }
+
+// Match returns the tag that the condition asks for, "" if none.
+func (c Condition) Match() Tag { return c.match }
+
+// Absent tells whether the condition asks for no blob.
+func (c Condition) Absent() bool { return c.absent }
+
+// Check is the condition's rule, for stores that decide it themselves: whether an operation may go on
+// when the store has (exists) a blob of that tag. The error matches nil, [ErrConditionFailed] or [ErrNoBlob].
+func (c Condition) Check(exists bool, tag Tag) error {
+	switch {
+	case c.absent && exists:
+		return ErrConditionFailed
+	case c.match != "" && !exists:
+		return ErrNoBlob
+	case c.match != "" && c.match != tag:
+		return ErrConditionFailed
+	}
+	return nil
+}
+
+// What a store is sure of.
+var (
+	ErrNoBlob          = errors.New("no such blob")
+	ErrConditionFailed = errors.New("condition failed")
+	ErrRefused         = errors.New("refused")
+)
+
+// A Committer reads and writes objects' records. The one of package persist puts each record as a blob of
+// its own; another may put many objects' records at once.
+type Committer interface {
+	// Load returns key's record and its tag, and a nil record when there surely is none.
+	Load(ctx context.Context, key Key) (*Record, Tag, error)
+
+	// Commit makes one attempt to write r as key's next record, durably. prev is the tag of the record that
+	// it follows, "" when it is the first. Errors are those of [Store].Put. It does not keep r.
+	Commit(ctx context.Context, key Key, r *Record, prev Tag) (Tag, error)
+}
+
+// A Record is what the store keeps for an object.
+type Record struct {
+	Layout      uint32 // of the state: raised by changes that are not additive
+	Epoch       uint64 // counts owners: one more than the last record's if another incarnation wrote that
+	Version     uint64 // counts writes, from 1
+	WriteID     [16]byte
+	Incarnation [16]byte // of the node that wrote it
+	State       []byte   // msgpack
+}
