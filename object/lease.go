@@ -2,7 +2,7 @@ package object
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,7 +93,7 @@ func (l *Lease) wait(ctx context.Context, impatient bool) error {
 		case answerNow:
 			return nil
 		case answerEnded:
-			return errors.Join(ErrUnavailable, err)
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		case answerUnavailable:
 			if impatient {
 				return errNoRenewal
@@ -106,13 +106,13 @@ func (l *Lease) wait(ctx context.Context, impatient bool) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return errors.Join(ErrUnavailable, context.Cause(ctx))
+			return fmt.Errorf("%w: the node's lease has lapsed: %w", ErrUnavailable, ctx.Err())
 		}
 		timer.Stop()
 	}
 }
 
-var errNoRenewal = errors.Join(ErrUnavailable, errors.New("the registry has not renewed this node's lease for a session timeout"))
+var errNoRenewal = fmt.Errorf("%w: the registry has not renewed the node's lease for a session timeout", ErrUnavailable)
 
 // look decides over an answer now; left is how long until the decision may change by time alone.
 func (l *Lease) look() (verdict answer, left time.Duration, changed <-chan struct{}, err error) {
@@ -139,7 +139,7 @@ func sleepUntil(ctx context.Context, clock Clock, at time.Duration) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return context.Cause(ctx)
+			return ctx.Err()
 		}
 	}
 }

@@ -115,17 +115,13 @@ func afterLook(ours, leaseValid, wrote bool) putStep {
 	}
 }
 
-// nextEpoch is the epoch of a record that the incarnation writes after the record last, nil if none.
-// An epoch has one writer and never falls.
-func nextEpoch(last *Record, incarnation [16]byte) uint64 {
-	switch {
-	case last == nil:
-		return 1
-	case last.Incarnation == incarnation:
-		return last.Epoch
-	default:
-		return last.Epoch + 1
+// nextEpoch is the epoch of a record that follows one of epoch last, which is 0 when there is none. same says
+// that the incarnation which writes now wrote that one too. An epoch has one writer and never falls.
+func nextEpoch(last uint64, same bool) uint64 {
+	if same {
+		return last
 	}
+	return last + 1
 }
 
 // Newer tells whether r is a later record of its object than o: a higher epoch, then a higher version.

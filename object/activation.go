@@ -1,0 +1,304 @@
+package object
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An activation is an object in memory: from its claim until it is let go. What a read needs is in the
+// first fields and needs no lock. An activation that has nothing to do has no goroutine and no work.
+type activation struct {
+	table     *table
+	id        string
+	serving   *serving
+	committed atomic.Pointer[snapshot] // nil: may not be answered from, or not yet
+	used      atomic.Uint32            // the host's count of sweeps when it was last called
+
+	mu     sync.Mutex
+	phase  phase
+	wrote  bool // a put of this activation has succeeded
+	mine   bool // the last record was written by this incarnation
+	size   int  // of the committed state, encoded
+	change *transition
+	work   *work // nil when there is nothing to do
+	claim  Claim
+
+	// of the last record
+	epoch   uint64
+	version uint64
+	tag     Tag
+	digest  digest
+}
+
+// A snapshot is a committed state. Nobody changes it.
+type snapshot struct {
+	state   any
+	version uint64
+}
+
+// A digest stands for an encoded state, to tell whether an update has changed anything.
+type digest [16]byte
+
+func digestOf(state []byte) digest {
+	sum := sha256.Sum256(state)
+	return digest(sum[:])
+}
+
+type phase uint8
+
+const (
+	waking  phase = iota // claiming and loading
+	awake                // can be called
+	leaving              // accepts nothing more, finishes what it has accepted
+	over                 // answers nothing any more
+)
+
+func (p phase) String() string {
+	return [...]string{"waking up", "awake", "being released", "over"}[p]
+}
+
+// A transition is what callers wait for while the object cannot be called.
+type transition struct {
+	phase phase
+	idle  signal // a leaving object has nothing left to do
+	done  signal // the object can be called, or is gone and can be woken again
+	err   error  // why it could not be woken; set before done
+}
+
+// A signal is a channel that is closed once.
+type signal chan struct{}
+
+// set closes the channel. The activation's mu is held.
+func (s signal) set() {
+	select {
+	case <-s:
+	default:
+		close(s)
+	}
+}
+
+func newTransition(p phase) *transition {
+	return &transition{phase: p, idle: make(signal), done: make(signal)}
+}
+
+func (a *activation) key() Key { return Key{a.table.def.name, a.id} }
+
+// touch notes that the object was used. It writes only once between two sweeps, so that readers on many
+// processors do not fight for the word.
+func (a *activation) touch() {
+	if now := a.table.host.sweeps.Load(); a.used.Load() != now {
+		a.used.Store(now)
+	}
+}
+
+// changing returns what callers must wait for, nil if the object can be called.
+func (a *activation) changing() *transition {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.change
+}
+
+// wake claims and loads the object. When it fails, all who wait are told, and the next call tries again.
+func (a *activation) wake() {
+	r, tag, err := a.load(a.serving.ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase == over {
+		return // torn down meanwhile
+	}
+	if err == nil {
+		err = a.adopt(r, tag)
+	}
+	if err == nil {
+		a.change.done.set()
+		a.phase, a.change = awake, nil
+		return
+	}
+	if a.serving.lease.Err() == nil {
+		a.change.err = err // else who waits here goes on under the next session
+	}
+	a.giveUp(err)
+}
+
+// load claims the object, waits until it may be served, and loads its record.
+func (a *activation) load(ctx context.Context) (*Record, Tag, error) {
+	lease, key, config := a.serving.lease, a.key(), &a.table.host.config
+	claim, err := a.serving.session.Claim(ctx, key)
+	if err != nil {
+		var elsewhere *NotOwnerError
+		if errors.As(err, &elsewhere) {
+			return nil, "", err
+		}
+		return nil, "", unavailable(key, fmt.Errorf("it could not be claimed: %w", err))
+	}
+	a.claim = claim
+	if err := sleepUntil(ctx, lease.Clock(), claim.ServeAt()); err != nil {
+		return nil, "", unavailable(key, fmt.Errorf("it waited for a lost owner's lease to be over: %w", err))
+	}
+	r, tag, err := config.Committer.Load(ctx, key)
+	if err != nil {
+		config.Log.Error("an object could not be loaded", "object", key, "error", err)
+		return nil, "", unavailable(key, fmt.Errorf("it could not be loaded: %w", err))
+	}
+	// Were the lease to lapse before the load was over, the record might be old: a renewal that is acknowledged
+	// after it says that the claim has stood all the time.
+	if err := lease.Wait(ctx); err != nil {
+		return nil, "", unavailable(key, err)
+	}
+	return r, tag, nil
+}
+
+// adopt makes the record, nil if there is none, the committed state. mu is held.
+func (a *activation) adopt(r *Record, tag Tag) error {
+	def := a.table.def
+	if r == nil {
+		state := def.fresh()
+		encoded, err := def.encode(nil, state)
+		if err != nil {
+			return unavailable(a.key(), fmt.Errorf("its default state cannot be encoded: %w", err))
+		}
+		a.digest, a.size = digestOf(encoded), len(encoded)
+		a.committed.Store(&snapshot{state: state})
+		return nil
+	}
+	state, err := decodeState(def, r)
+	if err != nil {
+		a.table.host.config.Log.Error("an object's state cannot be read", "object", a.key(), "error", err)
+		return unavailable(a.key(), err)
+	}
+	a.epoch, a.version, a.tag = r.Epoch, r.Version, tag
+	a.mine = r.Incarnation == a.serving.member.Incarnation
+	a.digest, a.size = digestOf(r.State), len(r.State)
+	a.committed.Store(&snapshot{state, r.Version})
+	return nil
+}
+
+func decodeState(def *definition, r *Record) (state any, err error) {
+	defer func() { // a user's own decoder may panic over bytes that it does not expect
+		if p := recover(); p != nil {
+			err = fmt.Errorf("its state cannot be decoded: %v", p)
+		}
+	}()
+	if r.Layout != 0 {
+		return nil, fmt.Errorf("its state has layout %d, which this program cannot read: run a version that can", r.Layout)
+	}
+	if state, err = def.decode(r.State); err != nil {
+		return nil, fmt.Errorf("its state cannot be decoded as the program's type: %w", err)
+	}
+	return state, nil
+}
+
+// end gives the activation up: what is under way is answered as far as anybody can know, and results that
+// come later are ignored. What is queued has surely not run and goes on elsewhere. It tells whether it was this call
+// that ended the activation.
+func (a *activation) end(cause error) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase == over {
+		return false
+	}
+	a.phase = over
+	a.committed.Store(nil)
+	if a.change == nil {
+		a.change = newTransition(over)
+	}
+	a.change.idle.set()
+	w := a.work
+	if w == nil {
+		return true
+	}
+	a.work = nil
+	for _, o := range w.queue {
+		o.answer(errMoved)
+	}
+	if w.running != nil {
+		w.running.answer(unavailable(a.key(), cause))
+	}
+	for _, o := range w.ran {
+		o.answer(unavailable(a.key(), cause))
+	}
+	for _, o := range w.batch {
+		if o.changed {
+			o.answer(unknown(a.key(), cause))
+		} else {
+			o.answer(unavailable(a.key(), cause))
+		}
+	}
+	return true
+}
+
+// forget removes an activation that is over: from now on the object can be woken again.
+func (a *activation) forget() {
+	a.table.remove(a)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.change.done.set()
+}
+
+// abandon ends the activation and gives its claim back. If it is being ended already, it waits for that.
+func (a *activation) abandon(cause error) {
+	if !a.end(cause) {
+		<-a.changing().done
+		return
+	}
+	if a.claim != nil {
+		a.unclaim()
+	}
+	a.forget()
+}
+
+// giveUp is abandon for those who hold mu.
+func (a *activation) giveUp(cause error) {
+	a.mu.Unlock()
+	a.abandon(cause)
+	a.mu.Lock()
+}
+
+// release lets go of the object: it finishes what was accepted, within the step's time limit and ctx, and
+// gives the claim back. If onlyIdle is set it does so only if there is nothing to finish. It returns when the
+// object is gone.
+func (a *activation) release(ctx context.Context, onlyIdle bool) {
+	a.mu.Lock()
+	if a.phase != awake || onlyIdle && a.work != nil {
+		change := a.change
+		a.mu.Unlock()
+		if change != nil && !onlyIdle { // waking, or on its way out already
+			select {
+			case <-change.done:
+			case <-ctx.Done():
+			}
+		}
+		return
+	}
+	change := newTransition(leaving)
+	a.phase, a.change = leaving, change
+	if a.work == nil {
+		change.idle.set()
+	}
+	a.mu.Unlock()
+
+	timer := time.NewTimer(stepTimeout)
+	defer timer.Stop()
+	select {
+	case <-change.idle:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	// The state is cleared before the claim is released: who reads a moment later is sent on.
+	a.abandon(fmt.Errorf("the object was released before the update had finished: %w", ErrClosed))
+}
+
+// unclaim gives the claim back. If that fails, the claim ends with the session.
+func (a *activation) unclaim() {
+	ctx, cancel := context.WithTimeout(a.serving.ctx, stepTimeout)
+	defer cancel()
+	if err := a.claim.Release(ctx); err != nil && a.serving.ctx.Err() == nil {
+		a.table.host.config.Log.Warn("a claim could not be released: nobody can own the object until the session ends",
+			"object", a.key(), "error", err)
+	}
+}

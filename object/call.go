@@ -1,0 +1,299 @@
+package object
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+)
+
+// A Node is what objects are called through: a *highlander.Node, or a *[Host].
+type Node interface {
+	Host() *Host
+}
+
+// A Collection is the objects of one type, as seen through a node. It is a value; making one does no I/O.
+// It may be used concurrently.
+//
+// Every call honours its context: give it a deadline, for without one it waits as long as it takes to
+// reach the object.
+type Collection[S any] struct {
+	table *table // nil: the node does not know the type
+	codec Codec[S]
+	name  string
+}
+
+// On returns the type's objects as seen through the node. When the node was opened without the type, their
+// calls fail with [ErrUnknownType].
+func (t *Type[S]) On(n Node) Collection[S] {
+	return Collection[S]{table: n.Host().types[t.Name], codec: t.codec(), name: t.Name}
+}
+
+// Get returns a copy of the committed state: the defaults if the object was never written.
+func (c Collection[S]) Get(ctx context.Context, id string) (S, error) {
+	s, _, err := c.GetVersion(ctx, id)
+	return s, err
+}
+
+// GetVersion is [Collection.Get] and the state's version, 0 if it was never written. Each write raises the
+// version by one; updates that were made together share a write.
+func (c Collection[S]) GetVersion(ctx context.Context, id string) (S, uint64, error) {
+	s, version, shared, err := c.view(ctx, id)
+	if err != nil {
+		var zero S
+		return zero, 0, err
+	}
+	if !shared {
+		return *s, version, nil
+	}
+	return c.codec.Clone(s), version, nil
+}
+
+// View returns the committed state itself, shared with all who read it: nothing in it may be changed,
+// neither now nor later. It costs no copy.
+func (c Collection[S]) View(ctx context.Context, id string) (*S, error) {
+	s, _, _, err := c.view(ctx, id)
+	return s, err
+}
+
+func (c Collection[S]) view(ctx context.Context, id string) (s *S, version uint64, shared bool, err error) {
+	if snap := c.table.resident(id); snap != nil {
+		return snap.state.(*S), snap.version, true, nil
+	}
+	snap, reply, err := c.table.read(ctx, c.name, id, getName, nil)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	if snap != nil {
+		return snap.state.(*S), snap.version, true, nil
+	}
+	version, n := binary.Uvarint(reply)
+	if n <= 0 {
+		return nil, 0, false, unavailable(Key{c.name, id}, errBadReply)
+	}
+	s = new(S)
+	if err := c.codec.Decode(reply[n:], s); err != nil {
+		return nil, 0, false, unavailable(Key{c.name, id}, err)
+	}
+	return s, version, false, nil
+}
+
+// Put makes state the object's state, whatever it was.
+func (c Collection[S]) Put(ctx context.Context, id string, state S) error {
+	return c.put(ctx, id, &putCall[S]{codec: c.codec, state: c.codec.Clone(&state)})
+}
+
+// PutIf is [Collection.Put] if the object's version is still version, as [Collection.GetVersion] gave it (0:
+// never written). Otherwise nothing changes, and the error matches [ErrVersion].
+func (c Collection[S]) PutIf(ctx context.Context, id string, version uint64, state S) error {
+	p := &putCall[S]{codec: c.codec, state: c.codec.Clone(&state)}
+	p.conditional, p.version = true, version
+	return c.put(ctx, id, p)
+}
+
+func (c Collection[S]) put(ctx context.Context, id string, p *putCall[S]) error {
+	p.op.mutation, p.op.creates = p, true
+	_, err := c.table.update(ctx, c.name, id, &p.op)
+	return err
+}
+
+// Ref names one object of the collection, to call methods on.
+func (c Collection[S]) Ref(id string) Ref[S] { return Ref[S]{c, id} }
+
+// A Ref names one object. It is a value; the object need not exist.
+type Ref[S any] struct {
+	collection Collection[S]
+	id         string
+}
+
+// None is the argument or result of methods that have none.
+type None = struct{}
+
+// An UpdateMethod changes an object of state S, given an A, and returns an R. Make one with [Update].
+type UpdateMethod[S, A, R any] struct {
+	name   string
+	run    func(context.Context, *S, A) (R, error)
+	arg    Codec[A]
+	result Codec[R]
+}
+
+// Update makes an update method. run gets a copy of the state to change: the change is durable before the
+// caller has its answer. If run returns an error or panics nothing changes. Updates of one object run one at a
+// time.
+//
+// run may be run more than once for one call, each time on a fresh copy of the then newest state with a
+// fresh copy of the argument, and only the last run counts: what it does besides changing the state must bear that.
+func Update[S, A, R any](name string, run func(ctx context.Context, s *S, arg A) (R, error)) *UpdateMethod[S, A, R] {
+	return &UpdateMethod[S, A, R]{name, run, newReflected[A](), newReflected[R]()}
+}
+
+// Call runs the method at the object's owner. Argument and result are copied where they hold references.
+func (m *UpdateMethod[S, A, R]) Call(ctx context.Context, r Ref[S], arg A) (R, error) {
+	c := &updateCall[S, A, R]{method: m, codec: r.collection.codec, arg: m.arg.Clone(&arg)}
+	c.op.mutation = c
+	reply, err := r.collection.table.update(ctx, r.collection.name, r.id, &c.op)
+	if err == nil && reply != nil {
+		if err := m.result.Decode(reply, &c.result); err != nil {
+			// the update is durable, but what it returned is lost
+			return *new(R), unknown(Key{r.collection.name, r.id}, err)
+		}
+		return c.result, nil
+	}
+	if err != nil {
+		return *new(R), err
+	}
+	return m.result.Clone(&c.result), nil
+}
+
+func (m *UpdateMethod[S, A, R]) method(codec Codec[S]) *method {
+	return &method{name: m.name, update: func(args []byte) (*op, error) {
+		c := &updateCall[S, A, R]{method: m, codec: codec}
+		c.op.mutation = c
+		return &c.op, m.arg.Decode(args, &c.arg)
+	}}
+}
+
+// A mutation is one call of an update.
+type mutation interface {
+	apply(ctx context.Context, base any) (next any, err error) // does not change base
+	request() (method string, args []byte, err error)          // the call, for another node
+	reply() ([]byte, error)                                    // the result, for another node; never nil
+}
+
+type updateCall[S, A, R any] struct {
+	op     op
+	method *UpdateMethod[S, A, R]
+	codec  Codec[S]
+	arg    A
+	result R
+}
+
+func (c *updateCall[S, A, R]) apply(ctx context.Context, base any) (any, error) {
+	s := c.codec.Clone(base.(*S))
+	var err error
+	c.result, err = c.method.run(ctx, &s, c.method.arg.Clone(&c.arg))
+	return &s, err
+}
+
+func (c *updateCall[S, A, R]) request() (string, []byte, error) {
+	args, err := c.method.arg.Append(nil, &c.arg)
+	return c.method.name, args, err
+}
+
+func (c *updateCall[S, A, R]) reply() ([]byte, error) {
+	return c.method.result.Append([]byte{}, &c.result)
+}
+
+// A ReadMethod answers a question about an object of state S. Make one with [Read].
+type ReadMethod[S, A, R any] struct {
+	name   string
+	run    func(context.Context, *S, A) (R, error)
+	arg    Codec[A]
+	result Codec[R]
+}
+
+// Read makes a read method. run is given the committed state itself, which others read at the same time: it
+// must not change anything in it. Reads neither wait for updates nor for each other.
+func Read[S, A, R any](name string, run func(ctx context.Context, s *S, arg A) (R, error)) *ReadMethod[S, A, R] {
+	return &ReadMethod[S, A, R]{name, run, newReflected[A](), newReflected[R]()}
+}
+
+// Call runs the method at the object's owner. Argument and result are copied where they hold references.
+func (m *ReadMethod[S, A, R]) Call(ctx context.Context, r Ref[S], arg A) (R, error) {
+	t, id := r.collection.table, r.id
+	snap := t.resident(id)
+	if snap == nil {
+		args, err := m.arg.Append(nil, &arg)
+		if err != nil {
+			return *new(R), err
+		}
+		var reply []byte
+		snap, reply, err = t.read(ctx, r.collection.name, id, m.name, args)
+		if err != nil {
+			return *new(R), err
+		}
+		if snap == nil {
+			var result R
+			if err := m.result.Decode(reply, &result); err != nil {
+				return *new(R), unavailable(Key{t.def.name, id}, err)
+			}
+			return result, nil
+		}
+	}
+	result, err := m.on(&methodContext{ctx, t, id}, snap, m.arg.Clone(&arg))
+	if err != nil {
+		return *new(R), err
+	}
+	return m.result.Clone(&result), nil
+}
+
+func (m *ReadMethod[S, A, R]) on(ctx *methodContext, snap *snapshot, arg A) (result R, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = ctx.panicked(m.name, p)
+		}
+	}()
+	return m.run(ctx, snap.state.(*S), arg)
+}
+
+func (m *ReadMethod[S, A, R]) method(Codec[S]) *method {
+	return &method{name: m.name, read: func(ctx *methodContext, snap *snapshot, args []byte) ([]byte, error) {
+		var arg A
+		if err := m.arg.Decode(args, &arg); err != nil {
+			return nil, err
+		}
+		result, err := m.on(ctx, snap, arg)
+		if err != nil {
+			return nil, err
+		}
+		return m.result.Append([]byte{}, &result)
+	}}
+}
+
+// The names by which other nodes call what every type has. No Go method has such a name.
+const (
+	getName = "get state"
+	putName = "put state"
+)
+
+var errBadReply = errors.New("the owner's reply cannot be read: do both nodes run the same version?")
+
+func getMethod[S any](codec Codec[S]) *method {
+	return &method{name: getName, read: func(_ *methodContext, snap *snapshot, _ []byte) ([]byte, error) {
+		return codec.Append(binary.AppendUvarint([]byte{}, snap.version), snap.state.(*S))
+	}}
+}
+
+type putCall[S any] struct {
+	op
+	codec Codec[S]
+	state S
+}
+
+func (p *putCall[S]) apply(context.Context, any) (any, error) { return &p.state, nil }
+
+func (p *putCall[S]) request() (string, []byte, error) {
+	args := []byte{0}
+	if p.conditional {
+		args[0] = 1
+	}
+	args, err := p.codec.Append(binary.AppendUvarint(args, p.version), &p.state)
+	return putName, args, err
+}
+
+func (p *putCall[S]) reply() ([]byte, error) { return []byte{}, nil }
+
+func putMethod[S any](codec Codec[S]) *method {
+	return &method{name: putName, update: func(args []byte) (*op, error) {
+		p := &putCall[S]{codec: codec}
+		p.op.mutation, p.op.creates = p, true
+		if len(args) < 2 {
+			return nil, errBadReply
+		}
+		version, n := binary.Uvarint(args[1:])
+		if n <= 0 {
+			return nil, errBadReply
+		}
+		p.conditional, p.version = args[0] == 1, version
+		return &p.op, codec.Decode(args[1+n:], &p.state)
+	}}
+}

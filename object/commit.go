@@ -1,0 +1,190 @@
+package object
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// commit makes what has run durable and answers it. mu is held, but not while the store is at work.
+func (a *activation) commit(w *work) {
+	w.batch, w.ran, w.putting = w.ran, nil, true
+	if w.dirty {
+		a.put(w)
+		if a.phase == over || len(w.batch) == 0 {
+			w.putting = false
+			return
+		}
+	} else {
+		a.help()
+	}
+	// All of the batch is durable now, and so is the state that updates ran on which changed nothing.
+	lease := a.serving.lease
+	if !lease.Valid() {
+		a.mu.Unlock()
+		_ = lease.waitToTheEnd(a.serving.ctx) // when it fails the session has ended, and end answers
+		a.mu.Lock()
+		if a.phase == over {
+			return
+		}
+	}
+	for _, o := range w.batch {
+		o.answer(o.err)
+	}
+	w.batch, w.putting = nil, false
+}
+
+// put writes the state as the object's next record. When it returns either the state is committed, or the
+// activation is over, or the batch is empty: its ops were answered or run again.
+func (a *activation) put(w *work) {
+	r := &Record{
+		Epoch:       nextEpoch(a.epoch, a.mine),
+		Version:     a.version + 1,
+		Incarnation: a.serving.member.Incarnation,
+		State:       w.body,
+	}
+	rand.Read(r.WriteID[:])
+	next := &snapshot{w.state, r.Version}
+	d, prev, wrote := w.digest, a.tag, a.wrote
+	w.body, w.dirty = nil, false
+	a.help()
+	a.mu.Unlock()
+	p := a.write(a.serving.ctx, r, prev, wrote)
+	a.mu.Lock()
+	if a.phase == over {
+		return
+	}
+	switch p.step {
+	case stepDone:
+		a.epoch, a.version, a.tag, a.digest, a.size = r.Epoch, r.Version, p.tag, d, len(r.State)
+		a.mine, a.wrote = true, true
+		a.committed.Store(next)
+		if w.scratch == nil && w.running == nil {
+			w.scratch = r.State
+		}
+	case stepAdopt:
+		if err := a.adopt(p.found, p.tag); err != nil {
+			a.giveUp(err)
+			return
+		}
+		a.table.host.config.Log.Warn("a former owner's late write was found: the updates run again on it", "object", a.key(), "version", a.version)
+		a.rewind(w)
+	case stepRefuse, stepGone:
+		batch := w.batch
+		w.batch = nil
+		for _, o := range batch {
+			if o.changed {
+				o.answer(unavailable(a.key(), p.err))
+			} else {
+				w.batch = append(w.batch, o) // it may have seen what is refused now
+			}
+		}
+		a.rewind(w)
+		if p.step == stepGone {
+			a.giveUp(p.err)
+		}
+	default:
+		a.giveUp(p.err)
+	}
+}
+
+// A written is what came of writing a record.
+type written struct {
+	step  putStep // stepDone, stepAdopt, stepRefuse, stepGone, or stepClash: the outcome stays unknown
+	tag   Tag     // of the record that is in the store now
+	found *Record // to be adopted
+	err   error
+}
+
+// write writes the record until it is known what came of it, or ctx ends.
+func (a *activation) write(ctx context.Context, r *Record, prev Tag, wrote bool) written {
+	config, key, doubt := &a.table.host.config, a.key(), false
+	for attempt := 0; ; attempt++ {
+		tag, err := config.Committer.Commit(ctx, key, r, prev)
+		result := resultOf(err)
+		step := afterPut(result, doubt)
+		doubt = doubt || result == putUnknown
+		switch step {
+		case stepDone:
+			return written{step: step, tag: tag}
+		case stepRefuse:
+			config.Log.Error("the store refused a record", "object", key, "error", err)
+			return written{step: step, err: err}
+		case stepGone:
+			return a.gone(doubt, err)
+		case stepLook:
+			return a.look(ctx, r, wrote, doubt)
+		}
+		if attempt == 0 {
+			config.Log.Warn("it is not known whether a record was written: trying again", "object", key, "error", err)
+		}
+		if sleep(ctx, backoff(attempt)) != nil {
+			return written{step: stepClash, err: err}
+		}
+	}
+}
+
+// look finds out whose record stands where r was to go.
+func (a *activation) look(ctx context.Context, r *Record, wrote, doubt bool) written {
+	config, key := &a.table.host.config, a.key()
+	for attempt := 0; ; attempt++ {
+		found, tag, err := config.Committer.Load(ctx, key)
+		if err != nil {
+			config.Log.Warn("the record that was found in place of a new one cannot be read: trying again", "object", key, "error", err)
+			if sleep(ctx, backoff(attempt)) != nil {
+				return written{step: stepClash, err: err}
+			}
+			continue
+		}
+		if found == nil {
+			return a.gone(doubt, ErrNoBlob)
+		}
+		valid := a.serving.lease.Valid() // after the load
+		switch step := afterLook(found.WriteID == r.WriteID, valid, wrote); step {
+		case stepWait:
+			if err := a.serving.lease.waitToTheEnd(ctx); err != nil {
+				return written{step: stepClash, err: err}
+			}
+		case stepClash:
+			config.Log.Error("ALARM: somebody else writes the record of an object that this node owns: two owners, or "+
+				"another program writes to the bucket", "object", key, "epoch", found.Epoch, "version", found.Version,
+				"incarnation", fmt.Sprintf("%x", found.Incarnation))
+			return written{step: step, err: errors.New("somebody else writes its record")}
+		default:
+			return written{step: step, tag: tag, found: found}
+		}
+	}
+}
+
+// gone says that the record is not there any more. If an earlier attempt may have succeeded, nobody knows
+// what became of it.
+func (a *activation) gone(doubt bool, err error) written {
+	a.table.host.config.Log.Error("ALARM: an object's record was deleted behind its owner's back", "object", a.key(), "error", err)
+	w := written{step: stepGone, err: fmt.Errorf("its record was deleted behind its owner's back: %w", err)}
+	if doubt {
+		w.step = stepClash
+	}
+	return w
+}
+
+func resultOf(err error) putResult {
+	switch {
+	case err == nil:
+		return putOK
+	case errors.Is(err, ErrConditionFailed):
+		return putCondition
+	case errors.Is(err, ErrNoBlob):
+		return putNoBlob
+	case errors.Is(err, ErrRefused):
+		return putRefused
+	default:
+		return putUnknown
+	}
+}
+
+// backoff is the pause before another attempt: 10 ms doubled each time up to about 1 s, with jitter.
+func backoff(attempt int) time.Duration {
+	return jitter(10 * time.Millisecond << min(attempt, 7))
+}

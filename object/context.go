@@ -1,0 +1,183 @@
+package object
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Caller says on whose behalf a call is made. Methods read it with [From]; highlander itself does not
+// look at it.
+type Caller struct {
+	ID         string
+	Attributes map[string]string // not to be changed once it is in a context
+}
+
+// WithCaller returns a context whose calls are made on behalf of c, nested calls too.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// Info is what a method can know about the call that it serves.
+type Info struct {
+	Key    Key    // the object's
+	Caller Caller // zero if the call was made without [WithCaller]
+	Node   string // the name of the node that owns the object
+	now    func() time.Time
+}
+
+// Now is the time by the node's clock: time.Now unless the node was opened with another. An update that
+// runs again may see another time.
+func (i Info) Now() time.Time {
+	if i.now == nil {
+		return time.Now()
+	}
+	return i.now()
+}
+
+// From returns what is known about the call that a method serves, given the method's context or one made
+// from it. Outside of methods only Caller is set.
+func From(ctx context.Context) Info {
+	caller, _ := ctx.Value(callerKey{}).(Caller)
+	c := methodOf(ctx)
+	if c == nil {
+		return Info{Caller: caller}
+	}
+	return Info{Key: Key{c.table.def.name, c.id}, Caller: caller, Node: c.table.host.config.Node, now: c.table.host.config.Now}
+}
+
+// Env returns what the application handed to its node when it opened it (highlander.Config.Env), as a T:
+// the type that was handed in, or an interface that it implements.
+func Env[T any](ctx context.Context) (T, error) {
+	c := methodOf(ctx)
+	if c == nil {
+		var none T
+		return none, fmt.Errorf("object: Env was called outside of an object's method: hand on the context that the method was given")
+	}
+	env, ok := c.table.host.config.Env.(T)
+	if !ok {
+		return env, fmt.Errorf("object: the node was opened with an Env of type %T, the method asks for %T: set Config.Env", c.table.host.config.Env, *new(T))
+	}
+	return env, nil
+}
+
+type (
+	callerKey struct{}
+	methodKey struct{}
+	pathKey   struct{}
+)
+
+// A methodContext is the context of one run of a method: its caller's, and what [From] tells.
+type methodContext struct {
+	context.Context // the caller's
+	table           *table
+	id              string
+}
+
+func (c *methodContext) Value(key any) any {
+	if key == (methodKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+func methodOf(ctx context.Context) *methodContext {
+	c, _ := ctx.Value(methodKey{}).(*methodContext)
+	return c
+}
+
+// An updateContext is the context of an update. It ends with the caller's, and also when the object is
+// given up: then nobody can use the update's result. That second end is set up only for updates that look at Done
+// or Err, since most do not.
+type updateContext struct {
+	methodContext
+	lost context.Context // ends when the object's session does
+
+	mu     sync.Mutex
+	merged context.Context
+	cancel context.CancelFunc
+	stop   func() bool
+}
+
+func (c *updateContext) Value(key any) any {
+	if key == (updateKey{}) {
+		return c
+	}
+	return c.methodContext.Value(key)
+}
+
+type updateKey struct{}
+
+func (c *updateContext) merge() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.merged == nil {
+		c.merged, c.cancel = context.WithCancel(c.Context)
+		c.stop = context.AfterFunc(c.lost, c.cancel)
+	}
+	return c.merged
+}
+
+func (c *updateContext) Done() <-chan struct{} { return c.merge().Done() }
+func (c *updateContext) Err() error            { return c.merge().Err() }
+
+// finish frees what merge has taken: the update has returned, and its context is over.
+func (c *updateContext) finish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.merged != nil {
+		c.stop()
+		c.cancel()
+	}
+}
+
+// nestedTimeout bounds calls that an update makes without a deadline of its own, so that two chains of
+// updates that wait for each other come to an end.
+const nestedTimeout = 10 * time.Second
+
+// enter prepares ctx for an update of key: an update made from inside another has a deadline, and must not
+// wait for one that waits for it.
+func enter(ctx context.Context, key Key) (context.Context, context.CancelFunc, error) {
+	path := updatePath(ctx)
+	if len(path) == 0 {
+		return ctx, noop, nil
+	}
+	if slices.Contains(path, key) {
+		var b strings.Builder
+		for _, k := range path {
+			fmt.Fprintf(&b, "%v -> ", k)
+		}
+		return nil, nil, fmt.Errorf("%w: %s%v: let one of them be a read, or make the call after the update has returned", ErrCycle, b.String(), key)
+	}
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, noop, nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, nestedTimeout,
+		fmt.Errorf("%v has waited %v for %v, as calls from inside an update do at most: %w", path[len(path)-1], nestedTimeout, key, context.DeadlineExceeded))
+	return ctx, cancel, nil
+}
+
+func noop() {}
+
+// updatePath lists the updates that wait for what ctx is used for, the outermost first.
+func updatePath(ctx context.Context) []Key {
+	var path []Key
+	for {
+		c, ok := ctx.Value(updateKey{}).(*updateContext)
+		if !ok {
+			break
+		}
+		path = append(path, Key{c.table.def.name, c.id})
+		ctx = c.Context
+	}
+	if remote, ok := ctx.Value(pathKey{}).([]Key); ok {
+		for _, k := range slices.Backward(remote) {
+			path = append(path, k)
+		}
+	}
+	slices.Reverse(path)
+	return path
+}

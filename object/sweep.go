@@ -1,0 +1,85 @@
+package object
+
+import (
+	"context"
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"time"
+)
+
+// sweep releases idle objects until ctx or the session ends.
+func (s *serving) sweep(ctx context.Context) {
+	every := sweepEvery(s.host.types)
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.lease.Done():
+			return
+		case <-ticker.C:
+		}
+		now, short := s.host.sweeps.Add(1), memoryIsShort()
+		var idle []*activation
+		for _, t := range s.host.types {
+			// One more sweep than fits in the idle time, as the object may have been used right before a sweep.
+			limit := uint32(min((t.def.idle+every-1)/every+1, math.MaxUint32))
+			if t.def.idle < 0 {
+				limit = math.MaxUint32
+			}
+			if short {
+				limit = min(limit, 2)
+			}
+			for a := range t.all() {
+				if now-a.used.Load() >= limit {
+					idle = append(idle, a)
+				}
+			}
+		}
+		release(ctx, idle, true)
+	}
+}
+
+// sweepEvery is an eighth of the shortest idle time, 1 ms to 1 min.
+func sweepEvery(types map[string]*table) time.Duration {
+	every := 8 * time.Minute
+	for _, t := range types {
+		if t.def.idle > 0 {
+			every = min(every, t.def.idle)
+		}
+	}
+	return max(every/8, time.Millisecond)
+}
+
+// memoryIsShort tells whether the process uses more than nine tenths of its memory limit (GOMEMLIMIT). A
+// process without one is never short.
+func memoryIsShort() bool {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return false
+	}
+	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()-s[1].Value.Uint64() > uint64(limit)/10*9
+}
+
+// release lets go of the objects, a bounded number at a time, and waits until they are gone.
+func release(ctx context.Context, all []*activation, onlyIdle bool) {
+	var group sync.WaitGroup
+	next := make(chan *activation)
+	for range min(len(all), 256) {
+		group.Go(func() {
+			for a := range next {
+				a.release(ctx, onlyIdle)
+			}
+		})
+	}
+	for _, a := range all {
+		next <- a
+	}
+	close(next)
+	group.Wait()
+}

@@ -1,0 +1,271 @@
+package object
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+)
+
+// An op is one call of an update on its way through an object.
+type op struct {
+	mutation
+	ctx         context.Context
+	conditional bool   // only if the object's version is version
+	version     uint64 //
+	creates     bool   // writes a record even if the state equals the defaults
+
+	done    chan struct{} // capacity 1
+	phase   opPhase       // guarded by the activation's mu, as are those below
+	changed bool          // the run has changed the state
+	err     error
+}
+
+type opPhase uint8
+
+const (
+	opQueued opPhase = iota
+	opStarted
+	opAnswered
+)
+
+// answer wakes the caller. The op belongs to the caller from then on.
+func (o *op) answer(err error) {
+	o.phase, o.err = opAnswered, err
+	o.done <- struct{}{}
+}
+
+// Work is what an object has to do. Up to two goroutines are at it: one runs updates, one after the other, while
+// the other one puts what has run before. They come when there is something to do and go when there is not.
+type work struct {
+	workers int
+
+	queue   []*op // accepted
+	running *op   // being run; nil: nobody runs
+	redo    bool  // what the running op was based on is void: queue it again when it has returned
+	ran     []*op // have run and wait for the next put
+	batch   []*op // wait for the put in flight
+	putting bool
+
+	// The state after all of ran, when dirty it differs from the one in flight or committed.
+	dirty   bool
+	state   any
+	body    []byte // encoded, when dirty
+	digest  digest
+	size    int
+	scratch []byte // a buffer for the next run
+}
+
+// do has the object run o and waits for the answer. errMoved says that o did not run here.
+func (a *activation) do(ctx context.Context, o *op) error {
+	o.ctx, o.phase, o.changed = ctx, opQueued, false
+	if err := a.submit(o); err != nil {
+		return err
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		if err := a.withdraw(o); err != nil {
+			return err // the done channel may still be written to, so it is not used again
+		}
+		<-o.done
+	}
+	a.table.host.done.Put(o.done)
+	o.done = nil
+	return o.err
+}
+
+func (a *activation) submit(o *op) error {
+	a.touch()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase != awake {
+		return errMoved
+	}
+	if a.work == nil {
+		a.work = &work{state: a.committed.Load().state, digest: a.digest, size: a.size}
+	}
+	w := a.work
+	if len(w.queue) >= a.table.def.maxQueue {
+		return fmt.Errorf("%v: %w: %d updates are waiting to be run; try again later", a.key(), ErrOverloaded, len(w.queue))
+	}
+	if o.done == nil {
+		o.done = a.table.host.done.Get().(chan struct{})
+	}
+	w.queue = append(w.queue, o)
+	a.help()
+	return nil
+}
+
+// withdraw is called when o's caller cannot wait any longer. It returns nil if o has been answered.
+func (a *activation) withdraw(o *op) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch o.phase {
+	case opAnswered:
+		return nil
+	case opQueued:
+		if w := a.work; w != nil {
+			w.queue = slices.DeleteFunc(w.queue, func(q *op) bool { return q == o })
+		}
+		return unavailable(a.key(), fmt.Errorf("the update was still waiting to be run: %w", o.ctx.Err()))
+	default:
+		return unknown(a.key(), o.ctx.Err())
+	}
+}
+
+// help starts a goroutine if there is something to do that nobody is about to do. mu is held.
+func (a *activation) help() {
+	w := a.work
+	if w.workers == 2 || !a.mayRun(w) && !w.mayPut() {
+		return
+	}
+	w.workers++
+	a.serving.workers.Go(a.toil)
+}
+
+// mayRun tells whether the next update may be run now. One that is conditional must know the version that it runs on: it
+// waits until all before it is durable.
+func (a *activation) mayRun(w *work) bool {
+	return len(w.queue) > 0 && w.running == nil &&
+		(!w.queue[0].conditional || !w.putting && len(w.ran) == 0)
+}
+
+// mayPut tells whether what has run may be made durable now: one put is in flight at a time.
+func (w *work) mayPut() bool { return len(w.ran) > 0 && !w.putting }
+
+// toil does the object's work until there is none that another goroutine is not doing already.
+func (a *activation) toil() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase == over {
+		return
+	}
+	w := a.work
+	for a.phase != over {
+		if w.mayPut() {
+			a.commit(w)
+		} else if a.mayRun(w) {
+			a.run(w)
+		} else {
+			break
+		}
+	}
+	if a.phase == over {
+		return
+	}
+	w.workers--
+	if w.workers == 0 {
+		a.work = nil
+		if a.phase == leaving {
+			a.change.idle.set()
+		}
+	}
+}
+
+// run runs the next update. mu is held, but not while the method runs.
+func (a *activation) run(w *work) {
+	o := w.queue[0]
+	w.queue = w.queue[1:]
+	w.running, o.phase = o, opStarted
+	if o.conditional && o.version != a.version {
+		a.ran(w, o, nil, fmt.Errorf("%v: %w: it is %d, not %d: read the object and try again", a.key(), ErrVersion, a.version, o.version))
+		return
+	}
+	base, scratch := w.state, w.scratch
+	a.mu.Unlock()
+	next, err := a.apply(o, base)
+	var body []byte
+	if err == nil {
+		body, err = a.encode(scratch[:0], next)
+	}
+	a.mu.Lock()
+	if a.phase == over {
+		return // the caller has been told
+	}
+	if body != nil {
+		w.scratch = body
+	}
+	a.ran(w, o, next, err)
+}
+
+// ran records what came of the run of o. mu is held. The encoded state, if err is nil, is in w.scratch.
+func (a *activation) ran(w *work, o *op, next any, err error) {
+	w.running = nil
+	if w.redo {
+		w.redo = false
+		o.phase = opQueued
+		w.queue = slices.Insert(w.queue, 0, o)
+		return
+	}
+	o.err, o.changed = err, false
+	if err == nil {
+		d := digestOf(w.scratch)
+		first := o.creates && a.version == 0 && !w.dirty
+		switch size := len(w.scratch); {
+		case d == w.digest && !first:
+		case size > a.table.def.maxState && size >= w.size:
+			o.err = fmt.Errorf("%v: %w: its state would have %d bytes, the limit of its type is %d", a.key(), ErrTooLarge, size, a.table.def.maxState)
+		default:
+			o.changed, w.dirty = true, true
+			w.state, w.digest, w.size = next, d, size
+			w.body, w.scratch = w.scratch, w.body
+		}
+	}
+	w.ran = append(w.ran, o)
+}
+
+// apply runs o's method on a copy of base.
+func (a *activation) apply(o *op, base any) (next any, err error) {
+	ctx := &updateContext{methodContext: methodContext{o.ctx, a.table, a.id}, lost: a.serving.ctx}
+	returned := false
+	defer func() {
+		ctx.finish()
+		if p := recover(); p != nil {
+			name, _, _ := o.request()
+			err = ctx.panicked(name, p)
+		} else if !returned {
+			a.exited(o)
+		}
+	}()
+	next, err = o.apply(ctx, base)
+	returned = true
+	return next, err
+}
+
+// exited is called when a method has ended its goroutine with runtime.Goexit, as testing's FailNow does:
+// the call fails and another goroutine goes on.
+func (a *activation) exited(o *op) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase != over {
+		a.ran(a.work, o, nil, fmt.Errorf("%v: %w: it called runtime.Goexit", a.key(), ErrPanic))
+		a.work.workers--
+		a.help()
+	}
+}
+
+// encode encodes a state; a user's own encoder may fail or panic.
+func (a *activation) encode(dst []byte, state any) (body []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v: its state cannot be encoded: %v\n%s", a.key(), p, debug.Stack())
+		}
+	}()
+	if body, err = a.table.def.encode(dst, state); err != nil {
+		return nil, fmt.Errorf("%v: its state cannot be encoded: %w", a.key(), err)
+	}
+	return body, nil
+}
+
+// rewind undoes what has run since the committed state: ops that had an answer to wait for run again. mu is held.
+func (a *activation) rewind(w *work) {
+	w.queue = slices.Concat(w.batch, w.ran, w.queue)
+	for _, o := range w.queue {
+		o.phase, o.changed = opQueued, false
+	}
+	w.batch, w.ran = nil, nil
+	w.redo = w.running != nil
+	w.dirty = false
+	w.state, w.digest, w.size = a.committed.Load().state, a.digest, a.size
+}
