@@ -1,0 +1,101 @@
+package highlander
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/highlander-go/highlander/memregistry"
+	"github.com/highlander-go/highlander/object"
+	"github.com/highlander-go/highlander/persist"
+)
+
+// A Config says what a node works with. The zero Config is a node of its own that keeps everything in memory.
+type Config struct {
+	// Name is the node's name, for people: in logs, errors and [object.Info]. Empty: the host's name.
+	Name string
+
+	// Registry says who owns what. Empty or "mem:": this process alone.
+	Registry string
+
+	// Store holds the objects' records. Empty or "mem:": memory, which ends with the node. "file:DIR": a
+	// folder, which one process at a time can use.
+	Store string
+
+	// Lease is how long the node may answer from memory after the registry has acknowledged a renewal. It is
+	// renewed four times as often. A longer one bears longer pauses; a shorter one lets others take over
+	// sooner. 0: 2 s.
+	Lease time.Duration
+
+	// SessionTimeout is how long the registry waits for a node that it does not hear of, and how long calls wait for a registry
+	// that does not answer; longer than Lease. 0: three leases.
+	SessionTimeout time.Duration
+
+	// Env is what methods get from [object.Env]: the application's mailer, its database, or a struct of such.
+	Env any
+
+	// Now is the time that methods get from [object.Info.Now]. Nil: time.Now.
+	Now func() time.Time
+
+	// Log is told of what an operator should know. Nil: slog.Default.
+	Log *slog.Logger
+}
+
+// withDefaults returns the config with its defaults filled in, or an error that says what to change.
+func (c Config) withDefaults() (Config, error) {
+	if c.Name == "" {
+		c.Name, _ = os.Hostname()
+	}
+	if c.Registry == "" {
+		c.Registry = "mem:"
+	}
+	if c.Store == "" {
+		c.Store = "mem:"
+	}
+	if c.Lease == 0 {
+		c.Lease = memregistry.DefaultLease
+	}
+	if c.SessionTimeout == 0 {
+		c.SessionTimeout = 3 * c.Lease
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	var wrong []error
+	if scheme, _, _ := strings.Cut(c.Registry, ":"); c.Registry != "mem:" {
+		wrong = append(wrong, fmt.Errorf("Config.Registry: %q registries are not supported yet: use \"mem:\"", scheme+":"))
+	}
+	if c.Lease < 10*time.Millisecond {
+		wrong = append(wrong, fmt.Errorf("Config.Lease is %v: make it 10 ms or more; 2 s is a good start", c.Lease))
+	}
+	if c.SessionTimeout <= c.Lease {
+		wrong = append(wrong, fmt.Errorf("Config.SessionTimeout is %v: make it longer than Config.Lease (%v), best three times as long", c.SessionTimeout, c.Lease))
+	}
+	return c, errors.Join(wrong...)
+}
+
+// Open opens a node that serves objects of the defined types. It returns when the node is ready for calls, or
+// with an error when that cannot be, or when ctx ends. Close or Drain the node when it is not needed any more.
+func Open(ctx context.Context, config Config, definitions ...object.Definition) (*Node, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("highlander: %w", err)
+	}
+	store, err := persist.Open(config.Store)
+	if err != nil {
+		return nil, fmt.Errorf("highlander: Config.Store: %w", err)
+	}
+	if err := persist.Check(ctx, store); err != nil {
+		return nil, errors.Join(fmt.Errorf("highlander: Config.Store: %w", err), store.Close())
+	}
+	registry := memregistry.New(memregistry.Options{Lease: config.Lease, SessionTimeout: config.SessionTimeout})
+	n, err := open(ctx, config, registry, store, definitions)
+	if err != nil {
+		return nil, fmt.Errorf("highlander: %w", errors.Join(err, registry.Close(), store.Close()))
+	}
+	return n, nil
+}
