@@ -1,6 +1,11 @@
 package registrytest
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/highlander-go/highlander/object"
+)
 
 func joinGivesAValidLease(t T, c Cluster) {
 	s := newScene(t, c)
@@ -33,9 +38,9 @@ func leaseIsRenewed(t T, c Cluster) {
 // after that, at the latest.
 func leaseEndsALeaseAfterTheLastWord(t T, c Cluster) {
 	s := newScene(t, c)
-	// A lease that is a little too long shows only when the session is cut off right after a renewal:
-	// sessions cut off at many points between two renewals make one of them fall there.
-	s.cutOffInTurn(9, s.Lease()/32, 0)
+	// A lease that is a little too long shows only when its session is cut off right after a renewal:
+	// many points between two renewals make one of them fall there.
+	s.cutOffInTurn(s.joinMany(9), s.Lease()/32, 0)
 }
 
 // An answer to a renewal that was sent less than the delay ago cannot have arrived.
@@ -45,31 +50,43 @@ func leaseCountsFromTheSending(t T, c Cluster) {
 	if !ok {
 		s.Skipf("the cluster cannot slow down answers")
 	}
-	s.cutOffInTurn(8, s.Lease()/8, s.Lease()/2, slower)
+	sessions, delay := s.joinMany(8), s.Lease()/2
+	for _, session := range sessions {
+		s.must("slow down "+session.Member().Name, slower.Slow(session.Member(), delay))
+	}
+	slow := s.clock()
+	s.soon("all answers on the way are slow ones", func() bool { return s.clock() > slow+delay })
+	s.cutOffInTurn(sessions, s.Lease()/8, delay)
 }
 
-// cutOffInTurn lets n sessions get answers that take delay, cuts them off one after the other, apart by
-// interval, and checks when their leases end.
-func (s *scene) cutOffInTurn(n int, interval, delay time.Duration, slower ...Slower) {
+func (s *scene) joinMany(n int) []object.Session {
 	s.Helper()
-	watches, ends := make([]*watch, n), make([]time.Duration, n)
-	defer func() {
-		for _, w := range watches {
-			w.end()
-		}
-	}()
-	for i := range watches {
-		session := s.join("a")
+	sessions := make([]object.Session, n)
+	for i := range sessions {
+		sessions[i] = s.join(fmt.Sprintf("n%d", i))
+	}
+	return sessions
+}
+
+// cutOffInTurn cuts off one session after the other, apart by interval, and checks when their leases end.
+// No answer is younger than delay.
+func (s *scene) cutOffInTurn(sessions []object.Session, interval, delay time.Duration) {
+	s.Helper()
+	watches, ends := make([]*watch, len(sessions)), make([]time.Duration, len(sessions))
+	for i, session := range sessions {
 		watches[i] = s.watch(session)
-		defer s.reconnect(session)
-		for _, c := range slower {
-			s.must("slow down a", c.Slow(session.Member(), delay))
+		defer watches[i].end()
+	}
+	for i, session := range sessions {
+		s.disconnect(session)
+		cut := s.clock()
+		ends[i] = cut - delay + s.Lease()
+		s.soon("the next one's turn comes", func() bool { return s.clock() >= cut+interval })
+	}
+	for i, w := range watches {
+		if last := s.endAt(ends[i]+s.Lease()/2, w); last >= ends[i] {
+			s.Errorf("the lease of %s, %v long, was valid %v longer than any renewal that was answered can have made it",
+				sessions[i].Member().Name, s.Lease(), last-ends[i])
 		}
-		defer func() {
-			if last := watches[i].end(); last >= ends[i] {
-				s.Errorf("a lease of %v was valid %v longer than the last renewal can have made it", s.Lease(), last-ends[i])
-			}
-		}()
-		ends[i] = session.Lease().Clock()()
 	}
 }

@@ -19,11 +19,13 @@ type watch struct {
 // watch begins to look at the session's lease. End it before the check returns.
 func (s *scene) watch(session object.Session) *watch {
 	w := &watch{stop: make(chan struct{})}
+	lease := session.Lease()
+	clock := lease.Clock()
 	w.stopped.Go(func() {
 		ticker := time.NewTicker(s.step())
 		defer ticker.Stop()
 		for {
-			if now := s.clock(); session.Lease().Valid() {
+			if now := clock(); lease.Valid() {
 				w.last = now
 			}
 			select {
