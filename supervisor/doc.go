@@ -14,8 +14,10 @@
 // Between an ending and the next start lies a delay that doubles with each ending of that child, up to a maximum, and
 // begins anew once the child has stayed up for a while. More than [Spec.MaxRestarts] endings within [Spec.Window], of all
 // children together, are too many: the supervisor stops its children and returns [ErrTooManyRestarts]. Endings that
-// [Spec.Counts] exempts, such as the outage of a remote service, wait for their delay but never use up that allowance. A
-// child that ends while it, or others for its sake, would be stopped anyway is collected there and not counted again.
+// [Spec.Counts] exempts, such as the outage of a remote service, wait for their delay but never use up that allowance.
+//
+// A child may end while others are being started or stopped. It is dealt with when that stop is over; if it was to be
+// stopped itself, for the sake of another, its ending is part of that restart and is not counted.
 //
 // # Stops
 //

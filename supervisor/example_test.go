@@ -11,11 +11,18 @@ import (
 
 // The lease needs the session, and the host the lease. When the lease is lost, the host stops, and both start again.
 func Example() {
+	ctx, cancel := context.WithCancel(context.Background())
 	lost := make(chan struct{}, 1)
+	hosts := 0
 	child := func(name string, ends <-chan struct{}) supervisor.Child {
 		return supervisor.Child{Name: name, Run: func(ctx context.Context, ready func()) error {
 			fmt.Println(name, "starts")
 			defer fmt.Println(name, "stops")
+			if name == "host" {
+				if hosts++; hosts == 2 {
+					cancel() // enough seen
+				}
+			}
 			ready()
 			select {
 			case <-ctx.Done():
@@ -43,11 +50,9 @@ func Example() {
 		return
 	}
 
-	ctx, cancel := context.WithCancel(context.Background())
 	err = root.Run(ctx, func() {
 		fmt.Println("all are up")
 		lost <- struct{}{}
-		time.AfterFunc(100*time.Millisecond, cancel)
 	})
 	fmt.Println("root returns", err)
 	// Output:

@@ -70,10 +70,8 @@ func (in *instance) stop(child Child) error {
 	select {
 	case <-in.done:
 	case <-limit:
-		if !closed(in.done) {
-			return fmt.Errorf("child %q has not returned %v after its context ended: %w; make its Run return when the context ends, or raise StopTimeout",
-				child.Name, child.StopTimeout, ErrNotStopped)
-		}
+		return fmt.Errorf("child %q has not returned %v after its context ended: %w; "+
+			"make its Run return when the context ends, or raise StopTimeout", child.Name, child.StopTimeout, ErrNotStopped)
 	}
 	if in.err == nil || errors.Is(in.err, context.Canceled) && !errors.Is(in.err, ErrNotStopped) {
 		return nil

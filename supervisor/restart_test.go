@@ -78,6 +78,56 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// A child that was never up has not been up for a while, however long its start took.
+func TestBackoffOfFailedStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		s := newSupervisor(t, supervisor.Spec{Children: []supervisor.Child{
+			j.child("a", repeat(3, life{never: true, ends: 20 * time.Second})...),
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := s.Run(ctx, cancel); err != nil {
+			t.Error(err)
+		}
+		j.want(t, "0s +a, 20s -a, 20.05s +a, 40.05s -a, 40.15s +a, 1m0.15s -a, 1m0.35s +a, 1m0.35s -a")
+	})
+}
+
+// b has ended for the third time and waits 200 ms when a ends, which waits 50 ms. b is not started before its time.
+func TestLongerBackoffOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		s := newSupervisor(t, supervisor.Spec{Strategy: supervisor.RestForOne, Children: []supervisor.Child{
+			j.child("a", life{ends: 200 * ms}), j.child("b", repeat(3, life{ends: 10 * ms})...),
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.Run(ctx, nil); err != nil {
+			t.Error(err)
+		}
+		j.want(t, "0s +a, 0s +b, 10ms -b, 60ms +b, 70ms -b, 170ms +b, 180ms -b, 200ms -a, 250ms +a, 380ms +b, 1s -b, 1s -a")
+	})
+}
+
+// a, up for a second when it ends again, is looked after only when c has stopped 19.5 s later: it was up no longer for that.
+func TestBackoffCountsTheTimeUpToTheEnding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		c := j.child("c", life{}, life{stop: 20 * time.Second})
+		c.StopTimeout = supervisor.NoStopTimeout
+		s := newSupervisor(t, supervisor.Spec{Strategy: supervisor.RestForOne, Children: []supervisor.Child{
+			j.child("a", life{ends: time.Second}, life{ends: time.Second}), j.child("b", life{}, life{ends: 500 * ms}), c,
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := s.Run(ctx, nil); err != nil {
+			t.Error(err)
+		}
+		j.want(t, "0s +a, 0s +b, 0s +c, 1s -a, 1s -c, 1s -b, 1.05s +a, 1.05s +b, 1.05s +c, "+
+			"1.55s -b, 2.05s -a, 21.55s -c, 21.65s +a, 21.65s +b, 21.65s +c, 30s -c, 30s -b, 30s -a")
+	})
+}
+
 // With the real source of randomness every delay lies in [d/2, d), and they differ.
 func TestJitter(t *testing.T) {
 	seen := make(map[time.Duration]bool)
@@ -159,6 +209,23 @@ func TestIntensity(t *testing.T) {
 					t.Errorf("a was started %d times, want %d", starts, want)
 				}
 			})
+		})
+	}
+}
+
+// The second ending is one too many if the first lies no more than Window back.
+func TestWindowIsExact(t *testing.T) {
+	for beyond, fails := range map[time.Duration]bool{0: true, 1: false} {
+		synctest.Test(t, func(t *testing.T) {
+			j := newJournal()
+			s := newSupervisor(t, supervisor.Spec{MaxRestarts: 1, Window: time.Second, Children: []supervisor.Child{
+				j.child("a", life{ends: time.Second}), j.child("b", life{ends: 2*time.Second + beyond}),
+			}})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := s.Run(ctx, nil); errors.Is(err, supervisor.ErrTooManyRestarts) != fails {
+				t.Errorf("%v beyond the window: error %v", beyond, err)
+			}
 		})
 	}
 }

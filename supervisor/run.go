@@ -35,7 +35,7 @@ type slot struct {
 // Otherwise its error holds [ErrTooManyRestarts], [ErrNotStopped], and what else children returned when they were stopped.
 // In every case all goroutines that it started have returned, except those of children that it had to give up.
 //
-// ready may be nil. Each call is a tree of its own, so Run may be called again, or concurrently if the children's Run may.
+// ready may be nil; it is called on Run's goroutine. Each call is a tree of its own, so Run may be called again, or concurrently if the children's Run may.
 func (s *Supervisor) Run(ctx context.Context, ready func()) (err error) {
 	t := &tree{
 		Supervisor: s,
@@ -176,7 +176,7 @@ func (t *tree) stop(first, end int) error {
 	return errors.Join(errs...)
 }
 
-// release empties the i-th slot, of an instance that has returned or was given up.
+// release empties the i-th slot, of an instance that has returned or was given up. The latter may yet write its fields.
 func (t *tree) release(i int) {
 	s := &t.slots[i]
 	s.cancel()

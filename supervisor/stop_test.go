@@ -106,6 +106,42 @@ func TestErrorsOfStoppedChildren(t *testing.T) {
 	})
 }
 
+// Who was cancelled and says so stopped well, unless it also says that something below it still runs.
+func TestStoppedChildThatReportsOneNotStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSupervisor(t, supervisor.Spec{Children: []supervisor.Child{
+			newJournal().child("a", life{bad: errors.Join(context.Canceled, supervisor.ErrNotStopped)}),
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := s.Run(ctx, cancel); !errors.Is(err, supervisor.ErrNotStopped) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// What a child leaves behind when it ends by itself learns of it from the context.
+func TestContextOfAChildThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var before context.Context
+		s := newSupervisor(t, supervisor.Spec{Children: []supervisor.Child{{Name: "a", Run: func(ctx context.Context, ready func()) error {
+			if before == nil {
+				before = ctx
+				return errBroken
+			}
+			if before.Err() == nil {
+				t.Error("it has not ended")
+			}
+			ready()
+			<-ctx.Done()
+			return nil
+		}}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := s.Run(ctx, cancel); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // All contexts would end together if a child's were derived from the supervisor's in the ordinary way.
 func TestContextOfAChild(t *testing.T) {
 	type key struct{}
