@@ -1,0 +1,148 @@
+package persist
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+
+	"github.com/highlander-go/highlander/object"
+)
+
+// The body of a record's blob is one msgpack value, so that any msgpack tool can show it:
+//
+//	["highlander/1", crc, [type, id, layout, epoch, version, write id, incarnation, state]]
+//
+// crc is the CRC-32C of all bytes after it, always as uint32 (0xce and four bytes). The ids are bin of 16
+// bytes, the other numbers and the strings have their shortest form, and the state is whatever value the object
+// has, embedded as it is.
+const (
+	formatName    = "highlander/"
+	format        = 1
+	recordHead    = "\x93\xac" + formatName + "1\xce"
+	recordElement = 0x98 // the head of an array of 8
+	sumEnd        = len(recordHead) + 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrUnreadable is matched by every error of [DecodeRecord]: there is a blob, but this program cannot take
+// a record of the key out of it. The message says why. It never means that the object is new.
+var ErrUnreadable = errors.New("unreadable record")
+
+// AppendRecord appends the body of the blob for key's record r to b. It allocates only to make b longer.
+// It fails, leaving b as it was, when r.State is not exactly one msgpack value: that record could not be read again.
+func AppendRecord(b []byte, key object.Key, r *object.Record) ([]byte, error) {
+	if n, err := valueLen(r.State); err != nil || n != len(r.State) {
+		return b, fmt.Errorf("%v: its state of %d bytes is not one msgpack value; nothing was written", key, len(r.State))
+	}
+	start := len(b)
+	b = append(b, recordHead...)
+	b = append(b, 0, 0, 0, 0)
+	b = append(b, recordElement)
+	b = appendString(b, key.Type)
+	b = appendString(b, key.ID)
+	b = appendUint(b, uint64(r.Layout))
+	b = appendUint(b, r.Epoch)
+	b = appendUint(b, r.Version)
+	b = appendBin16(b, r.WriteID)
+	b = appendBin16(b, r.Incarnation)
+	b = append(b, r.State...)
+	body := b[start:]
+	binary.BigEndian.PutUint32(body[len(recordHead):], crc32.Checksum(body[sumEnd:], castagnoli))
+	return b, nil
+}
+
+// DecodeRecord takes key's record out of a blob's body. It accepts only what [AppendRecord] makes for that
+// key; every error matches [ErrUnreadable]. The record shares no memory with body.
+func DecodeRecord(key object.Key, body []byte) (*object.Record, error) {
+	r, err := decodeRecord(key, body)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w: %w", key, ErrUnreadable, err)
+	}
+	return r, nil
+}
+
+func decodeRecord(key object.Key, body []byte) (*object.Record, error) {
+	if err := checkHead(body); err != nil {
+		return nil, err
+	}
+	if err := checkSum(body); err != nil {
+		return nil, err
+	}
+	in := reader{b: body[sumEnd:]}
+	if in.byte() != recordElement {
+		in.fail(errMalformed)
+	}
+	typ, id := in.string(), in.string()
+	layout := in.uint()
+	r := &object.Record{Epoch: in.uint(), Version: in.uint(), WriteID: in.bin16(), Incarnation: in.bin16()}
+	if r.Layout = uint32(layout); uint64(r.Layout) != layout {
+		in.fail(errMalformed)
+	}
+	if in.err != nil {
+		return nil, in.err
+	}
+	if of := (object.Key{Type: string(typ), ID: string(id)}); of != key {
+		return nil, fmt.Errorf("it is the record of %v; was the blob copied or renamed?", of)
+	}
+	switch n, err := valueLen(in.b); {
+	case err != nil:
+		return nil, err
+	case n != len(in.b):
+		return nil, trailing(len(in.b) - n)
+	}
+	r.State = bytes.Clone(in.b)
+	return r, nil
+}
+
+// checkHead accepts bodies of this format that are long enough to have a checksum.
+func checkHead(body []byte) error {
+	n := min(len(body), len(recordHead))
+	switch {
+	case len(body) == 0:
+		return fmt.Errorf("not a highlander record: the blob is empty")
+	case string(body[:n]) == recordHead[:n]:
+		if len(body) < sumEnd {
+			return errTruncated
+		}
+		return nil
+	}
+	if of, ok := formatOf(body); ok && of > format {
+		return fmt.Errorf("written by a newer version of highlander in format %d, this program knows %d; upgrade it", of, format)
+	}
+	return fmt.Errorf("not a highlander record: the blob does not begin like one")
+}
+
+// formatOf is the number in the head of a record of any format: a short array whose first element is the
+// string "highlander/N". That much must stay as it is in all formats to come.
+func formatOf(body []byte) (uint64, bool) {
+	if body[0]>>4 != 0x9 {
+		return 0, false
+	}
+	in := reader{b: body[1:]}
+	number, ok := strings.CutPrefix(string(in.string()), formatName)
+	n, err := strconv.ParseUint(number, 10, 32)
+	return n, ok && err == nil
+}
+
+// checkSum compares the checksum. Where it does not hold it says which mishap that was, if it can tell.
+func checkSum(body []byte) error {
+	rest := body[sumEnd:]
+	want, is := binary.BigEndian.Uint32(body[len(recordHead):]), crc32.Checksum(rest, castagnoli)
+	if is == want {
+		return nil
+	}
+	switch n, err := valueLen(rest); {
+	case errors.Is(err, errTruncated):
+		return errTruncated
+	case err == nil && n != len(rest):
+		return trailing(len(rest) - n)
+	}
+	return fmt.Errorf("bad checksum: its bytes add up to %08x and not to %08x; restore the blob from a backup", is, want)
+}
+
+func trailing(n int) error { return fmt.Errorf("trailing bytes: %d after its end", n) }
