@@ -18,7 +18,7 @@ import (
 // Whatever happens in whatever order, there are never two sessions that may serve one key.
 func TestNeverTwoOwners(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		plan := rapid.SliceOfN(anEvent, 1, 80).Draw(rt, "plan")
+		plan := rapid.SliceOfN(anEvent, 40, 120).Draw(rt, "plan")
 		var wrong string
 		synctest.Test(t, func(*testing.T) { wrong = newHistory().run(plan) })
 		if wrong != "" {
@@ -28,8 +28,8 @@ func TestNeverTwoOwners(t *testing.T) {
 }
 
 const (
-	nodes = 4
-	keys  = 3
+	nodes = 3
+	keys  = 2
 )
 
 // An event is something that happens to a node.

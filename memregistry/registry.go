@@ -13,12 +13,13 @@ import (
 	"github.com/highlander-go/highlander/object"
 )
 
-// What Options stand for when they say nothing.
+// DefaultLease is the length of leases unless [Options] or [Registry.WithLease] say otherwise.
+const DefaultLease = 2 * time.Second
+
 const (
-	DefaultLease    = 2 * time.Second
-	timeoutLeases   = 3                // a session timeout without a setting, in leases
-	shortestLease   = time.Millisecond // of which the renewals, a quarter apart, still keep a processor idle
-	renewalsInLease = 4                // so that a lease survives three renewals that go missing
+	timeoutLeases   = 3                // the default session timeout, in leases
+	shortestLease   = time.Millisecond // a shorter one keeps a processor busy with renewals
+	renewalsInLease = 4                // so that a lease outlasts three renewals that go missing
 )
 
 // Options configure a [Registry]. The zero value is ready to use.
