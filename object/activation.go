@@ -213,7 +213,7 @@ func (a *activation) end(cause error) bool {
 		return true
 	}
 	a.work = nil
-	for _, o := range w.queue {
+	for _, o := range w.waiting() {
 		o.answer(errMoved)
 	}
 	if w.running != nil {

@@ -110,10 +110,10 @@ type None = struct{}
 
 // An UpdateMethod changes an object of state S, given an A, and returns an R. Make one with [Update].
 type UpdateMethod[S, A, R any] struct {
-	name   string
-	run    func(context.Context, *S, A) (R, error)
-	arg    Codec[A]
-	result Codec[R]
+	name    string
+	run     func(context.Context, *S, A) (R, error)
+	args    values[A]
+	results values[R]
 }
 
 // Update makes an update method. run gets a copy of the state to change: the change is durable before the
@@ -123,16 +123,16 @@ type UpdateMethod[S, A, R any] struct {
 // run may be run more than once for one call, each time on a fresh copy of the then newest state with a
 // fresh copy of the argument, and only the last run counts: what it does besides changing the state must bear that.
 func Update[S, A, R any](name string, run func(ctx context.Context, s *S, arg A) (R, error)) *UpdateMethod[S, A, R] {
-	return &UpdateMethod[S, A, R]{name, run, newReflected[A](), newReflected[R]()}
+	return &UpdateMethod[S, A, R]{name, run, valuesOf[A](), valuesOf[R]()}
 }
 
 // Call runs the method at the object's owner. Argument and result are copied where they hold references.
 func (m *UpdateMethod[S, A, R]) Call(ctx context.Context, r Ref[S], arg A) (R, error) {
-	c := &updateCall[S, A, R]{method: m, codec: r.collection.codec, arg: m.arg.Clone(&arg)}
+	c := &updateCall[S, A, R]{method: m, codec: r.collection.codec, arg: m.args.copy(arg)}
 	c.op.mutation = c
 	reply, err := r.collection.table.update(ctx, r.collection.name, r.id, &c.op)
 	if err == nil && reply != nil {
-		if err := m.result.Decode(reply, &c.result); err != nil {
+		if err := m.results.Decode(reply, &c.result); err != nil {
 			// the update is durable, but what it returned is lost
 			return *new(R), unknown(Key{r.collection.name, r.id}, err)
 		}
@@ -141,14 +141,14 @@ func (m *UpdateMethod[S, A, R]) Call(ctx context.Context, r Ref[S], arg A) (R, e
 	if err != nil {
 		return *new(R), err
 	}
-	return m.result.Clone(&c.result), nil
+	return m.results.copy(c.result), nil
 }
 
 func (m *UpdateMethod[S, A, R]) method(codec Codec[S]) *method {
 	return &method{name: m.name, update: func(args []byte) (*op, error) {
 		c := &updateCall[S, A, R]{method: m, codec: codec}
 		c.op.mutation = c
-		return &c.op, m.arg.Decode(args, &c.arg)
+		return &c.op, m.args.Decode(args, &c.arg)
 	}}
 }
 
@@ -170,31 +170,31 @@ type updateCall[S, A, R any] struct {
 func (c *updateCall[S, A, R]) apply(ctx context.Context, base any) (any, error) {
 	s := c.codec.Clone(base.(*S))
 	var err error
-	c.result, err = c.method.run(ctx, &s, c.method.arg.Clone(&c.arg))
+	c.result, err = c.method.run(ctx, &s, c.method.args.copy(c.arg))
 	return &s, err
 }
 
 func (c *updateCall[S, A, R]) request() (string, []byte, error) {
-	args, err := c.method.arg.Append(nil, &c.arg)
+	args, err := c.method.args.Append(nil, &c.arg)
 	return c.method.name, args, err
 }
 
 func (c *updateCall[S, A, R]) reply() ([]byte, error) {
-	return c.method.result.Append([]byte{}, &c.result)
+	return c.method.results.Append([]byte{}, &c.result)
 }
 
 // A ReadMethod answers a question about an object of state S. Make one with [Read].
 type ReadMethod[S, A, R any] struct {
-	name   string
-	run    func(context.Context, *S, A) (R, error)
-	arg    Codec[A]
-	result Codec[R]
+	name    string
+	run     func(context.Context, *S, A) (R, error)
+	args    values[A]
+	results values[R]
 }
 
 // Read makes a read method. run is given the committed state itself, which others read at the same time: it
 // must not change anything in it. Reads neither wait for updates nor for each other.
 func Read[S, A, R any](name string, run func(ctx context.Context, s *S, arg A) (R, error)) *ReadMethod[S, A, R] {
-	return &ReadMethod[S, A, R]{name, run, newReflected[A](), newReflected[R]()}
+	return &ReadMethod[S, A, R]{name, run, valuesOf[A](), valuesOf[R]()}
 }
 
 // Call runs the method at the object's owner. Argument and result are copied where they hold references.
@@ -202,28 +202,33 @@ func (m *ReadMethod[S, A, R]) Call(ctx context.Context, r Ref[S], arg A) (R, err
 	t, id := r.collection.table, r.id
 	snap := t.resident(id)
 	if snap == nil {
-		args, err := m.arg.Append(nil, &arg)
-		if err != nil {
-			return *new(R), err
-		}
-		var reply []byte
-		snap, reply, err = t.read(ctx, r.collection.name, id, m.name, args)
-		if err != nil {
-			return *new(R), err
-		}
-		if snap == nil {
-			var result R
-			if err := m.result.Decode(reply, &result); err != nil {
-				return *new(R), unavailable(Key{t.def.name, id}, err)
-			}
-			return result, nil
+		var result R
+		var err error
+		if snap, result, err = m.away(ctx, r, arg); snap == nil {
+			return result, err
 		}
 	}
-	result, err := m.on(&methodContext{ctx, t, id}, snap, m.arg.Clone(&arg))
+	result, err := m.on(&methodContext{ctx, t, id}, snap, m.args.copy(arg))
 	if err != nil {
 		return *new(R), err
 	}
-	return m.result.Clone(&result), nil
+	return m.results.copy(result), nil
+}
+
+// away finds the object: it returns the state to read if it is owned here, else its owner's result.
+func (m *ReadMethod[S, A, R]) away(ctx context.Context, r Ref[S], arg A) (snap *snapshot, result R, err error) {
+	args, err := m.args.Append(nil, &arg)
+	if err != nil {
+		return nil, result, err
+	}
+	snap, reply, err := r.collection.table.read(ctx, r.collection.name, r.id, m.name, args)
+	if err != nil || snap != nil {
+		return snap, result, err
+	}
+	if err := m.results.Decode(reply, &result); err != nil {
+		return nil, *new(R), unavailable(Key{r.collection.name, r.id}, err)
+	}
+	return nil, result, nil
 }
 
 func (m *ReadMethod[S, A, R]) on(ctx *methodContext, snap *snapshot, arg A) (result R, err error) {
@@ -238,14 +243,14 @@ func (m *ReadMethod[S, A, R]) on(ctx *methodContext, snap *snapshot, arg A) (res
 func (m *ReadMethod[S, A, R]) method(Codec[S]) *method {
 	return &method{name: m.name, read: func(ctx *methodContext, snap *snapshot, args []byte) ([]byte, error) {
 		var arg A
-		if err := m.arg.Decode(args, &arg); err != nil {
+		if err := m.args.Decode(args, &arg); err != nil {
 			return nil, err
 		}
 		result, err := m.on(ctx, snap, arg)
 		if err != nil {
 			return nil, err
 		}
-		return m.result.Append([]byte{}, &result)
+		return m.results.Append([]byte{}, &result)
 	}}
 }
 

@@ -19,6 +19,28 @@ type Codec[T any] interface {
 	Clone(v *T) T
 }
 
+// values copies, encodes and decodes the arguments or the results of a method.
+type values[T any] struct {
+	Codec[T]
+	flat bool // assigning a T copies it
+}
+
+func valuesOf[T any]() values[T] {
+	r := newReflected[T]()
+	return values[T]{r, r.flat}
+}
+
+// copy returns a copy of v that shares nothing mutable with it.
+func (c values[T]) copy(v T) T {
+	if c.flat {
+		return v
+	}
+	return cloneOf(c.Codec, v)
+}
+
+// cloneOf is a function of its own so that only values which must be cloned are moved to the heap.
+func cloneOf[T any](c Codec[T], v T) T { return c.Clone(&v) }
+
 // reflected is the codec of types that bring none: msgpack, structs as arrays of their exported fields.
 type reflected[T any] struct {
 	flat bool // a T holds no references, so that assigning it copies it

@@ -10,7 +10,8 @@ import (
 
 // commit makes what has run durable and answers it. mu is held, but not while the store is at work.
 func (a *activation) commit(w *work) {
-	w.batch, w.ran, w.putting = w.ran, nil, true
+	w.batch, w.ran, w.putting = w.ran, w.spare, true
+	w.spare = nil
 	if w.dirty {
 		a.put(w)
 		if a.phase == over || len(w.batch) == 0 {
@@ -33,18 +34,20 @@ func (a *activation) commit(w *work) {
 	for _, o := range w.batch {
 		o.answer(o.err)
 	}
-	w.batch, w.putting = nil, false
+	clear(w.batch)
+	w.spare, w.batch, w.putting = w.batch[:0], nil, false
 }
 
 // put writes the state as the object's next record. When it returns either the state is committed, or the
 // activation is over, or the batch is empty: its ops were answered or run again.
 func (a *activation) put(w *work) {
-	r := &Record{
+	w.record = Record{
 		Epoch:       nextEpoch(a.epoch, a.mine),
 		Version:     a.version + 1,
 		Incarnation: a.serving.member.Incarnation,
 		State:       w.body,
 	}
+	r := &w.record
 	rand.Read(r.WriteID[:])
 	next := &snapshot{w.state, r.Version}
 	d, prev, wrote := w.digest, a.tag, a.wrote

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -51,7 +52,12 @@ func unavailable(key Key, cause error) error {
 	return fmt.Errorf("%v: %w, nothing was changed: %w", key, ErrUnavailable, cause)
 }
 
-// unknown says that nobody can tell what became of an update of key.
+// unknown says that nobody can tell what became of an update of key. It must match no error that says more.
 func unknown(key Key, cause error) error {
-	return fmt.Errorf("%v: %w, read it before trying again: %w", key, ErrUnknownOutcome, cause)
+	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(cause, ended) {
+			return fmt.Errorf("%v: %w, read it before trying again: %w", key, ErrUnknownOutcome, ended)
+		}
+	}
+	return fmt.Errorf("%v: %w, read it before trying again: %v", key, ErrUnknownOutcome, cause)
 }

@@ -30,7 +30,8 @@ type HostConfig struct {
 type Host struct {
 	config HostConfig
 	types  map[string]*table
-	done   sync.Pool // of chan struct{}, for waiting calls: not shared among hosts
+	done   sync.Pool // of chan struct{}, for calls that wait
+	works  sync.Pool // of *work; both belong to one host, as the channels do to its test bubble
 
 	sweeps  atomic.Uint32 // counts sweeps for idle objects
 	serving atomic.Pointer[serving]
@@ -44,6 +45,7 @@ type Host struct {
 func NewHost(config HostConfig, definitions ...Definition) (*Host, error) {
 	h := &Host{config: config, types: make(map[string]*table)}
 	h.done.New = func() any { return make(chan struct{}, 1) }
+	h.works.New = func() any { return new(work) }
 	if h.config.Log == nil {
 		h.config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -69,8 +71,10 @@ type serving struct {
 	session Session
 	lease   *Lease
 	member  Member
-	ctx     context.Context // ends when the objects have been torn down
-	workers sync.WaitGroup
+	ctx     context.Context  // ends when the objects have been torn down
+	workers sync.WaitGroup   // all goroutines that are at work on objects
+	tasks   chan *activation // hands objects to workers that are idle
+	idle    atomic.Int32     // workers that wait for a task
 
 	mu    sync.RWMutex // held while an object is added
 	ended bool         // no object is added any more
@@ -85,11 +89,38 @@ const stepTimeout = 10 * time.Second
 // The claims that it leaves behind are for the session's Retire to release.
 func (h *Host) Serve(ctx context.Context, session Session) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	s := &serving{host: h, session: session, lease: session.Lease(), member: session.Member(), ctx: life}
+	s := &serving{host: h, session: session, lease: session.Lease(), member: session.Member(), ctx: life, tasks: make(chan *activation)}
 	defer s.tearDown(end)
 	h.serve(s)
 	s.sweep(ctx)
 	return s.lease.Err()
+}
+
+// work has a worker do what a has to do: one that is idle, whose stack has grown already, else a new one.
+func (s *serving) work(a *activation) {
+	select {
+	case s.tasks <- a:
+	default:
+		s.workers.Go(func() { s.worker(a) })
+	}
+}
+
+// idleWorkers is how many goroutines a host keeps for the next task; they are the host's, not an object's.
+const idleWorkers = 64
+
+func (s *serving) worker(a *activation) {
+	for {
+		a.toil()
+		if s.idle.Add(1) > idleWorkers {
+			s.idle.Add(-1)
+			return
+		}
+		var ok bool
+		if a, ok = <-s.tasks; !ok {
+			return
+		}
+		s.idle.Add(-1)
+	}
 }
 
 // tearDown ends all objects that were claimed through the session.
@@ -111,6 +142,7 @@ func (s *serving) tearDown(end context.CancelFunc) {
 		}
 	}
 	end()
+	close(s.tasks) // no object is left that could have work
 	if !waitFor(&s.workers, stepTimeout) {
 		s.host.config.Log.Error("methods do not return although their contexts have ended: they were given up, "+
 			"their results are ignored", "node", s.host.config.Node, "after", stepTimeout)
@@ -331,15 +363,18 @@ func (t *table) update(ctx context.Context, name, id string, o *op) ([]byte, err
 	defer leave()
 	for {
 		err := t.local(ctx, id, o)
+		if err == nil {
+			return nil, nil
+		}
 		var elsewhere *NotOwnerError
-		if err == nil || !errors.As(err, &elsewhere) || elsewhere.Key != (Key{t.def.name, id}) {
+		if !errors.As(err, &elsewhere) {
 			return nil, err
 		}
 		method, args, err := o.request()
 		if err != nil {
 			return nil, err
 		}
-		reply, again, err := t.forward(ctx, elsewhere.Owner, &Request{Key: elsewhere.Key, Method: method, Args: args})
+		reply, again, err := t.forward(ctx, elsewhere.Owner, &Request{Key: Key{t.def.name, id}, Method: method, Args: args})
 		if !again {
 			return reply, err
 		}

@@ -10,15 +10,16 @@ import (
 // An op is one call of an update on its way through an object.
 type op struct {
 	mutation
-	ctx         context.Context
-	conditional bool   // only if the object's version is version
-	version     uint64 //
-	creates     bool   // writes a record even if the state equals the defaults
+	ctx         context.Context // the caller's
+	conditional bool            // only if the object's version is version
+	version     uint64          //
+	creates     bool            // writes a record even if the state equals the defaults
 
 	done    chan struct{} // capacity 1
 	phase   opPhase       // guarded by the activation's mu, as are those below
 	changed bool          // the run has changed the state
 	err     error
+	first   updateContext // of the first run, here to save an allocation
 }
 
 type opPhase uint8
@@ -40,12 +41,15 @@ func (o *op) answer(err error) {
 type work struct {
 	workers int
 
-	queue   []*op // accepted
+	queue   []*op // accepted; those before head have been taken out
+	head    int
 	running *op   // being run; nil: nobody runs
 	redo    bool  // what the running op was based on is void: queue it again when it has returned
 	ran     []*op // have run and wait for the next put
 	batch   []*op // wait for the put in flight
 	putting bool
+	record  Record // that is being put
+	spare   []*op  // room for the next batch
 
 	// The state after all of ran, when dirty it differs from the one in flight or committed.
 	dirty   bool
@@ -83,11 +87,12 @@ func (a *activation) submit(o *op) error {
 		return errMoved
 	}
 	if a.work == nil {
-		a.work = &work{state: a.committed.Load().state, digest: a.digest, size: a.size}
+		a.work = a.table.host.works.Get().(*work)
+		a.work.state, a.work.digest, a.work.size = a.committed.Load().state, a.digest, a.size
 	}
 	w := a.work
-	if len(w.queue) >= a.table.def.maxQueue {
-		return fmt.Errorf("%v: %w: %d updates are waiting to be run; try again later", a.key(), ErrOverloaded, len(w.queue))
+	if n := len(w.waiting()); n >= a.table.def.maxQueue {
+		return fmt.Errorf("%v: %w: %d updates are waiting to be run; try again later", a.key(), ErrOverloaded, n)
 	}
 	if o.done == nil {
 		o.done = a.table.host.done.Get().(chan struct{})
@@ -106,7 +111,7 @@ func (a *activation) withdraw(o *op) error {
 		return nil
 	case opQueued:
 		if w := a.work; w != nil {
-			w.queue = slices.DeleteFunc(w.queue, func(q *op) bool { return q == o })
+			w.queue = w.queue[:w.head+len(slices.DeleteFunc(w.waiting(), func(q *op) bool { return q == o }))]
 		}
 		return unavailable(a.key(), fmt.Errorf("the update was still waiting to be run: %w", o.ctx.Err()))
 	default:
@@ -121,14 +126,36 @@ func (a *activation) help() {
 		return
 	}
 	w.workers++
-	a.serving.workers.Go(a.toil)
+	a.serving.work(a)
 }
 
 // mayRun tells whether the next update may be run now. One that is conditional must know the version that it runs on: it
 // waits until all before it is durable.
 func (a *activation) mayRun(w *work) bool {
-	return len(w.queue) > 0 && w.running == nil &&
-		(!w.queue[0].conditional || !w.putting && len(w.ran) == 0)
+	return w.head < len(w.queue) && w.running == nil &&
+		(!w.queue[w.head].conditional || !w.putting && len(w.ran) == 0)
+}
+
+// waiting returns the ops that wait to be run.
+func (w *work) waiting() []*op { return w.queue[w.head:] }
+
+// take takes the next op out of the queue.
+func (w *work) take() *op {
+	o := w.queue[w.head]
+	w.queue[w.head] = nil
+	w.head++
+	if w.head == len(w.queue) {
+		w.queue, w.head = w.queue[:0], 0
+	}
+	return o
+}
+
+// requeue puts ops before those that wait.
+func (w *work) requeue(ops ...*op) {
+	for _, o := range ops {
+		o.phase, o.changed = opQueued, false
+	}
+	w.queue, w.head = slices.Concat(ops, w.waiting()), 0
 }
 
 // mayPut tells whether what has run may be made durable now: one put is in flight at a time.
@@ -157,6 +184,8 @@ func (a *activation) toil() {
 	w.workers--
 	if w.workers == 0 {
 		a.work = nil
+		w.state = nil
+		a.table.host.works.Put(w)
 		if a.phase == leaving {
 			a.change.idle.set()
 		}
@@ -165,8 +194,7 @@ func (a *activation) toil() {
 
 // run runs the next update. mu is held, but not while the method runs.
 func (a *activation) run(w *work) {
-	o := w.queue[0]
-	w.queue = w.queue[1:]
+	o := w.take()
 	w.running, o.phase = o, opStarted
 	if o.conditional && o.version != a.version {
 		a.ran(w, o, nil, fmt.Errorf("%v: %w: it is %d, not %d: read the object and try again", a.key(), ErrVersion, a.version, o.version))
@@ -194,8 +222,7 @@ func (a *activation) ran(w *work, o *op, next any, err error) {
 	w.running = nil
 	if w.redo {
 		w.redo = false
-		o.phase = opQueued
-		w.queue = slices.Insert(w.queue, 0, o)
+		w.requeue(o)
 		return
 	}
 	o.err, o.changed = err, false
@@ -217,7 +244,11 @@ func (a *activation) ran(w *work, o *op, next any, err error) {
 
 // apply runs o's method on a copy of base.
 func (a *activation) apply(o *op, base any) (next any, err error) {
-	ctx := &updateContext{methodContext: methodContext{o.ctx, a.table, a.id}, lost: a.serving.ctx}
+	ctx := &o.first
+	if ctx.Context != nil {
+		ctx = new(updateContext) // the first one has ended
+	}
+	ctx.methodContext, ctx.lost = methodContext{o.ctx, a.table, a.id}, a.serving.ctx
 	returned := false
 	defer func() {
 		ctx.finish()
@@ -260,10 +291,7 @@ func (a *activation) encode(dst []byte, state any) (body []byte, err error) {
 
 // rewind undoes what has run since the committed state: ops that had an answer to wait for run again. mu is held.
 func (a *activation) rewind(w *work) {
-	w.queue = slices.Concat(w.batch, w.ran, w.queue)
-	for _, o := range w.queue {
-		o.phase, o.changed = opQueued, false
-	}
+	w.requeue(slices.Concat(w.batch, w.ran)...)
 	w.batch, w.ran = nil, nil
 	w.redo = w.running != nil
 	w.dirty = false

@@ -395,6 +395,7 @@ func onList(change func(names []string, prefix string) []string) func(object.Sto
 func TestSuiteCatchesMistakes(t *testing.T) {
 	for _, m := range mistakes {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			good := persist.NewMemory()
 			b := &broken{Store: good}
 			m.make(good, b)

@@ -1,0 +1,306 @@
+package object_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"github.com/highlander-go/highlander/memregistry"
+	"github.com/highlander-go/highlander/object"
+	"github.com/highlander-go/highlander/persist"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	leaseLength    = 2 * time.Second
+	sessionTimeout = 6 * time.Second
+)
+
+// A world is a registry, a store and a network for the nodes of one test, which runs in a synctest bubble: time
+// passes only when all goroutines wait.
+type world struct {
+	*testing.T
+	registry *memregistry.Registry
+	store    *store
+	clock    func() time.Duration
+	types    []object.Definition
+	env      any
+
+	mu    sync.Mutex
+	hosts map[uuid.UUID]*object.Host
+}
+
+// inWorld runs the test in a world of its own.
+func inWorld(t *testing.T, test func(w *world), types ...object.Definition) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		w := &world{T: t, hosts: make(map[uuid.UUID]*object.Host), types: append(types, counters)}
+		w.clock = func() time.Duration { return time.Since(start) }
+		w.registry = memregistry.New(memregistry.Options{Clock: func() time.Duration { return w.clock() }, Lease: leaseLength, SessionTimeout: sessionTimeout})
+		w.store = &store{Committer: persist.NewRecords(persist.NewMemory()), world: w}
+		defer w.registry.Close()
+		test(w)
+	})
+}
+
+// A node is a host that serves under a session of its own.
+type node struct {
+	host    *object.Host
+	world   *world
+	id      uuid.UUID
+	session object.Session
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+func (w *world) node(name string) *node {
+	w.Helper()
+	h, err := object.NewHost(object.HostConfig{
+		Node: name, Registry: w.registry, Committer: w.store, Transport: w, Env: w.env,
+		Log: slog.New(slog.NewTextHandler(w.Output(), nil)),
+	}, w.types...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	n := &node{host: h, world: w}
+	n.join()
+	w.Cleanup(n.stop)
+	return n
+}
+
+func (n *node) Host() *object.Host { return n.host }
+
+// join gives the node a session and serves under it.
+func (n *node) join() {
+	n.id = uuid.New()
+	s, err := n.world.registry.Join(n.world.Context(), object.Member{Incarnation: n.id, Name: n.id.String()})
+	if err != nil {
+		n.world.Fatal(err)
+	}
+	n.session = s
+	n.world.mu.Lock()
+	n.world.hosts[n.id] = n.host
+	n.world.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel, n.done = cancel, make(chan struct{})
+	go func() {
+		defer close(n.done)
+		n.host.Serve(ctx, s)
+	}()
+	synctest.Wait()
+}
+
+// stop ends the serving and retires the session, as a node's tree does.
+func (n *node) stop() {
+	n.cancel()
+	<-n.done
+	n.session.Retire(context.Background())
+}
+
+// Call is the network: it hands the request to the other host.
+func (w *world) Call(ctx context.Context, to object.Member, r *object.Request) ([]byte, error) {
+	w.mu.Lock()
+	h := w.hosts[to.Incarnation]
+	w.mu.Unlock()
+	if h == nil {
+		return nil, object.ErrUnavailable
+	}
+	return h.Handle(ctx, r)
+}
+
+// A put is what the store was asked to write, and what it said.
+type put struct {
+	key    object.Key
+	record object.Record
+	prev   object.Tag
+	tag    object.Tag
+	err    error
+	at     time.Duration
+}
+
+// A store is the committer of a world: onLoad and onCommit stand between the hosts and the records.
+type store struct {
+	object.Committer
+	world    *world
+	onLoad   func(ctx context.Context, key object.Key, load func() (*object.Record, object.Tag, error)) (*object.Record, object.Tag, error)
+	onCommit func(ctx context.Context, n int, commit func() (object.Tag, error)) (object.Tag, error)
+
+	mu   sync.Mutex
+	puts []put
+}
+
+func (s *store) Load(ctx context.Context, key object.Key) (*object.Record, object.Tag, error) {
+	load := func() (*object.Record, object.Tag, error) { return s.Committer.Load(ctx, key) }
+	if s.onLoad == nil {
+		return load()
+	}
+	return s.onLoad(ctx, key, load)
+}
+
+func (s *store) Commit(ctx context.Context, key object.Key, r *object.Record, prev object.Tag) (object.Tag, error) {
+	p := put{key: key, record: *r, prev: prev, at: s.world.clock()}
+	p.record.State = append([]byte(nil), r.State...)
+	s.mu.Lock()
+	n := len(s.puts)
+	s.puts = append(s.puts, p)
+	s.mu.Unlock()
+	commit := func() (object.Tag, error) { return s.Committer.Commit(ctx, key, &p.record, prev) }
+	var tag object.Tag
+	var err error
+	if s.onCommit != nil {
+		tag, err = s.onCommit(ctx, n, commit)
+	} else {
+		tag, err = commit()
+	}
+	s.mu.Lock()
+	s.puts[n].tag, s.puts[n].err = tag, err
+	s.mu.Unlock()
+	return tag, err
+}
+
+// count is how many puts the store was asked for.
+func (s *store) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.puts)
+}
+
+// write puts a counter into the store behind everybody's back, as the late write of a former owner.
+func (s *store) write(value int64) object.Record {
+	key := object.Key{Type: "counter", ID: "a"}
+	last, tag, err := s.Committer.Load(context.Background(), key)
+	if err != nil {
+		s.world.Fatal(err)
+	}
+	r := object.Record{Epoch: 1, Version: 1, WriteID: uuid.New(), Incarnation: uuid.New()}
+	if last != nil {
+		r.Epoch, r.Version, r.Incarnation = last.Epoch, last.Version+1, last.Incarnation
+	}
+	r.State, _ = counterCodec{}.Append(nil, &counter{value})
+	if _, err := s.Committer.Commit(context.Background(), key, &r, tag); err != nil {
+		s.world.Fatal(err)
+	}
+	return r
+}
+
+// stored is the counter's value in the store, -1 if it has none.
+func (s *store) stored() int64 {
+	r, _, err := s.Committer.Load(context.Background(), object.Key{Type: "counter", ID: "a"})
+	if err != nil {
+		s.world.Fatal(err)
+	}
+	if r == nil {
+		return -1
+	}
+	var c counter
+	if err := (counterCodec{}).Decode(r.State, &c); err != nil {
+		s.world.Fatal(err)
+	}
+	return c.Value
+}
+
+// A result is what a call came to, once it has.
+type result struct {
+	done  chan struct{}
+	value int64
+	err   error
+}
+
+// over tells whether the call has returned, once nothing can go on without time passing.
+func (r *result) over() bool {
+	synctest.Wait()
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *result) wait() (int64, error) {
+	<-r.done
+	return r.value, r.err
+}
+
+func background(call func() (int64, error)) *result {
+	r := &result{done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.value, r.err = call()
+	}()
+	return r
+}
+
+// add adds to the counter "a" through the node, in the background.
+func (n *node) add(ctx context.Context, delta int64) *result {
+	r := background(func() (int64, error) { return add.Call(ctx, counters.On(n).Ref("a"), delta) })
+	synctest.Wait()
+	return r
+}
+
+// get reads the counter "a" through the node, in the background.
+func (n *node) get(ctx context.Context) *result {
+	r := background(func() (int64, error) {
+		c, err := counters.On(n).Get(ctx, "a")
+		return c.Value, err
+	})
+	synctest.Wait()
+	return r
+}
+
+func (w *world) mustAdd(n *node, delta, want int64) {
+	w.Helper()
+	if got, err := n.add(w.Context(), delta).wait(); err != nil || got != want {
+		w.Fatalf("add %d: %d, %v; want %d", delta, got, err, want)
+	}
+}
+
+func (w *world) mustGet(n *node, want int64) {
+	w.Helper()
+	if got, err := n.get(w.Context()).wait(); err != nil || got != want {
+		w.Fatalf("get: %d, %v; want %d", got, err, want)
+	}
+}
+
+func (w *world) mustFail(r *result, want ...error) {
+	w.Helper()
+	_, err := r.wait()
+	for _, target := range want {
+		if !errors.Is(err, target) {
+			w.Fatalf("error %v; want one that matches %v", err, target)
+		}
+	}
+	if errors.Is(err, object.ErrUnavailable) && errors.Is(err, object.ErrUnknownOutcome) {
+		w.Fatalf("error %v says both that nothing changed and that the outcome is unknown", err)
+	}
+}
+
+func (w *world) mustWait(r *result) {
+	w.Helper()
+	if r.over() {
+		v, err := r.wait()
+		w.Fatalf("the call has returned %d, %v; it had to wait", v, err)
+	}
+}
+
+// hold makes the store wait with puts until release is called with how each is to go on.
+func (s *store) hold() (release func()) {
+	gate := make(chan struct{})
+	s.onCommit = func(ctx context.Context, _ int, commit func() (object.Tag, error)) (object.Tag, error) {
+		select {
+		case <-gate:
+			return commit()
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	return sync.OnceFunc(func() { close(gate) })
+}
