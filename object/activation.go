@@ -240,6 +240,12 @@ func (a *activation) forget() {
 	a.change.done.set()
 }
 
+// lose ends an activation whose session is over: its claim is void.
+func (a *activation) lose(cause error) {
+	a.end(cause)
+	a.forget()
+}
+
 // abandon ends the activation and gives its claim back. If it is being ended already, it waits for that.
 func (a *activation) abandon(cause error) {
 	if !a.end(cause) {

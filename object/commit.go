@@ -25,7 +25,9 @@ func (a *activation) commit(w *work) {
 	lease := a.serving.lease
 	if !lease.Valid() {
 		a.mu.Unlock()
-		_ = lease.waitToTheEnd(a.serving.ctx) // when it fails the session has ended, and end answers
+		if err := lease.waitToTheEnd(a.serving.ctx); err != nil {
+			a.lose(err)
+		}
 		a.mu.Lock()
 		if a.phase == over {
 			return

@@ -136,8 +136,7 @@ func (s *serving) tearDown(end context.CancelFunc) {
 	for _, t := range s.host.types {
 		for a := range t.all() {
 			if a.serving == s {
-				a.end(cause)
-				a.forget()
+				a.lose(cause)
 			}
 		}
 	}

@@ -31,7 +31,8 @@ func NewLease(clock Clock, length, timeout time.Duration) *Lease {
 }
 
 // Renewed records that the registry has acknowledged a renewal. sent is the clock's time from before the
-// renewal was sent: the lease counts from there, since the registry may have taken it as early as that.
+// renewal was sent: the lease counts from there, since the registry may have taken it as early as that. A
+// renewal sent before the last acknowledged one, or before the lease was made, is ignored.
 func (l *Lease) Renewed(sent time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

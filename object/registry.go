@@ -36,15 +36,15 @@ type Session interface {
 	// Lease is the session's lease, renewed by the session until it ends. Its end is the session's end.
 	Lease() *Lease
 
-	// Claim makes the session key's owner until it releases the claim or ends. Only the registry can know
-	// how long the new owner must wait for a lost one, see [Claim]. When another session owns key the error
-	// is a [*NotOwnerError]; any other error leaves nothing claimed that a later Claim here or elsewhere would have
-	// to wait for.
+	// Claim makes the session the owner of key, which is valid and not claimed by this session already, until the claim is
+	// released or the session ends. When another session owns key the error is a [*NotOwnerError]; when the
+	// registry is out of reach or the session has ended it matches [ErrUnavailable]. After any other error the
+	// registry sees to it that what it may have left behind is soon gone.
 	Claim(ctx context.Context, key Key) (Claim, error)
 
-	// Retire leaves the registry. By calling it the caller says that nothing is served any more under this
-	// session, ended or not: whoever claims its objects next need not wait for it. It may be called again
-	// after an error.
+	// Retire leaves the registry, and first of all ends the lease. By calling it the caller says that nothing is served
+	// any more under this session, whether it has ended or not: whoever claims its objects next need not wait. It
+	// releases claims that are left. It may be called again after an error.
 	Retire(ctx context.Context) error
 }
 
@@ -54,7 +54,8 @@ type Claim interface {
 	// loaded nor served: the takeover wait of [ServeAt].
 	ServeAt() time.Duration
 
-	// Release gives the key up. The object must not be served any more when it is called.
+	// Release gives the key up. The object must not be served any more when it is called. After the session's end it
+	// does nothing. If ctx ends before the registry has answered, the registry goes on trying.
 	Release(ctx context.Context) error
 }
 

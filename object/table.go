@@ -82,8 +82,7 @@ func (t *table) view(ctx context.Context, id string) (*snapshot, error) {
 		} else if lease.Err() == nil {
 			return nil, unavailable(a.key(), err)
 		}
-		a.end(lease.Err()) // the session is over: the object can wake under the next one
-		a.forget()
+		a.lose(lease.Err()) // it can wake under the next session
 	}
 }
 
