@@ -97,34 +97,34 @@ func (a *activation) put(w *work) {
 
 // A written is what came of writing a record.
 type written struct {
-	step  putStep // stepDone, stepAdopt, stepRefuse, stepGone, or stepClash: the outcome stays unknown
+	step  putStep // stepDone, stepAdopt, stepRefuse, stepGone or stepClash
 	tag   Tag     // of the record that is in the store now
 	found *Record // to be adopted
 	err   error
 }
 
-// write writes the record until it is known what came of it, or ctx ends.
+// write writes the record until it is known what came of it, or ctx ends: then it never will be.
 func (a *activation) write(ctx context.Context, r *Record, prev Tag, wrote bool) written {
 	config, key, doubt := &a.table.host.config, a.key(), false
 	for attempt := 0; ; attempt++ {
 		tag, err := config.Committer.Commit(ctx, key, r, prev)
 		result := resultOf(err)
 		step := afterPut(result, doubt)
-		doubt = doubt || result == putUnknown
 		switch step {
 		case stepDone:
 			return written{step: step, tag: tag}
+		case stepLook:
+			return a.look(ctx, r, wrote, doubt)
 		case stepRefuse:
 			config.Log.Error("the store refused a record", "object", key, "error", err)
 			return written{step: step, err: err}
-		case stepGone:
-			return a.gone(doubt, err)
-		case stepLook:
-			return a.look(ctx, r, wrote, doubt)
+		case stepGone, stepClash:
+			return a.alarm(step, err)
 		}
-		if attempt == 0 {
+		if !doubt {
 			config.Log.Warn("it is not known whether a record was written: trying again", "object", key, "error", err)
 		}
+		doubt = true
 		if sleep(ctx, backoff(attempt)) != nil {
 			return written{step: stepClash, err: err}
 		}
@@ -133,45 +133,42 @@ func (a *activation) write(ctx context.Context, r *Record, prev Tag, wrote bool)
 
 // look finds out whose record stands where r was to go.
 func (a *activation) look(ctx context.Context, r *Record, wrote, doubt bool) written {
-	config, key := &a.table.host.config, a.key()
 	for attempt := 0; ; attempt++ {
-		found, tag, err := config.Committer.Load(ctx, key)
-		if err != nil {
-			config.Log.Warn("the record that was found in place of a new one cannot be read: trying again", "object", key, "error", err)
+		record, tag, err := a.table.host.config.Committer.Load(ctx, a.key())
+		var f found
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			f = foundUnreadable
+		case err != nil:
+			a.table.host.config.Log.Warn("the record that was found in place of a new one cannot be loaded: trying again", "object", a.key(), "error", err)
 			if sleep(ctx, backoff(attempt)) != nil {
 				return written{step: stepClash, err: err}
 			}
 			continue
-		}
-		if found == nil {
-			return a.gone(doubt, ErrNoBlob)
+		case record == nil:
+			f, err = foundNone, ErrNoBlob
+		case record.WriteID != r.WriteID:
+			f, err = foundOther, fmt.Errorf("incarnation %x wrote epoch %d, version %d", record.Incarnation, record.Epoch, record.Version)
 		}
 		valid := a.serving.lease.Valid() // after the load
-		switch step := afterLook(found.WriteID == r.WriteID, valid, wrote); step {
+		switch step := afterLook(f, valid, wrote, doubt); step {
 		case stepWait:
 			if err := a.serving.lease.waitToTheEnd(ctx); err != nil {
 				return written{step: stepClash, err: err}
 			}
-		case stepClash:
-			config.Log.Error("ALARM: somebody else writes the record of an object that this node owns: two owners, or "+
-				"another program writes to the bucket", "object", key, "epoch", found.Epoch, "version", found.Version,
-				"incarnation", fmt.Sprintf("%x", found.Incarnation))
-			return written{step: step, err: errors.New("somebody else writes its record")}
+		case stepGone, stepClash:
+			return a.alarm(step, err)
 		default:
-			return written{step: step, tag: tag, found: found}
+			return written{step: step, tag: tag, found: record}
 		}
 	}
 }
 
-// gone says that the record is not there any more. If an earlier attempt may have succeeded, nobody knows
-// what became of it.
-func (a *activation) gone(doubt bool, err error) written {
-	a.table.host.config.Log.Error("ALARM: an object's record was deleted behind its owner's back", "object", a.key(), "error", err)
-	w := written{step: stepGone, err: fmt.Errorf("its record was deleted behind its owner's back: %w", err)}
-	if doubt {
-		w.step = stepClash
-	}
-	return w
+// alarm reports that the record is not what its only writer has left there.
+func (a *activation) alarm(step putStep, err error) written {
+	a.table.host.config.Log.Error("ALARM: somebody else writes or deletes the record of an object that this node owns: two owners, "+
+		"or another program at work on the store", "object", a.key(), "error", err)
+	return written{step: step, err: fmt.Errorf("somebody else has written or deleted its record: %w", err)}
 }
 
 func resultOf(err error) putResult {

@@ -52,12 +52,19 @@ func unavailable(key Key, cause error) error {
 	return fmt.Errorf("%v: %w, nothing was changed: %w", key, ErrUnavailable, cause)
 }
 
-// unknown says that nobody can tell what became of an update of key. It must match no error that says more.
+// unknown says that nobody can tell what became of an update of key. It must not match errors that say more.
 func unknown(key Key, cause error) error {
-	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(cause, ended) {
-			return fmt.Errorf("%v: %w, read it before trying again: %w", key, ErrUnknownOutcome, ended)
-		}
+	if errors.Is(cause, ErrUnavailable) || errors.Is(cause, ErrClosed) {
+		cause = errors.New(cause.Error())
 	}
-	return fmt.Errorf("%v: %w, read it before trying again: %v", key, ErrUnknownOutcome, cause)
+	return fmt.Errorf("%v: %w, read it before trying again: %w", key, ErrUnknownOutcome, cause)
+}
+
+// ended says why ctx has ended: an error that matches ctx.Err() and names the cause if there is another.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }

@@ -196,7 +196,7 @@ func (h *Host) await(ctx context.Context) (*serving, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("node %s has no session: %w: %w", h.config.Node, ErrUnavailable, ctx.Err())
+			return nil, fmt.Errorf("node %s has no session: %w: %w", h.config.Node, ErrUnavailable, ended(ctx))
 		}
 	}
 }
@@ -387,7 +387,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return ended(ctx)
 	}
 }
 

@@ -107,7 +107,7 @@ func (l *Lease) wait(ctx context.Context, impatient bool) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w: the node's lease has lapsed: %w", ErrUnavailable, ctx.Err())
+			return fmt.Errorf("%w: the node's lease has lapsed: %w", ErrUnavailable, ended(ctx))
 		}
 		timer.Stop()
 	}
@@ -140,7 +140,7 @@ func sleepUntil(ctx context.Context, clock Clock, at time.Duration) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return ended(ctx)
 		}
 	}
 }

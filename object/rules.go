@@ -82,31 +82,44 @@ const (
 )
 
 // afterPut decides what follows an attempt. doubt says that an earlier attempt with these bytes had an
-// unknown result: from then on a refusal of a later attempt says nothing of that one.
+// unknown result: what is said of this attempt then says nothing of that one.
 func afterPut(r putResult, doubt bool) putStep {
-	switch r {
-	case putOK:
+	switch {
+	case r == putOK:
 		return stepDone
-	case putCondition:
+	case r == putCondition:
 		return stepLook
-	case putNoBlob:
+	case r == putNoBlob && !doubt:
 		return stepGone
-	case putRefused:
-		if !doubt {
-			return stepRefuse
-		}
+	case r == putNoBlob:
+		return stepClash
+	case r == putRefused && !doubt:
+		return stepRefuse
+	default:
+		return stepAgain
 	}
-	return stepAgain
 }
 
-// afterLook decides what the record means that stands where ours was to go. ours: it has our write id.
-// leaseValid must have been read after the record was: only an owner's reading is the last word.
-// wrote: an earlier put of this activation has succeeded, so no predecessor's late write can be in the way.
-func afterLook(ours, leaseValid, wrote bool) putStep {
+// A found is what stands where our record was to go.
+type found int
+
+const (
+	foundOurs       found = iota // the record with our write id
+	foundOther                   // another record
+	foundNone                    // surely nothing
+	foundUnreadable              // something that is surely not a record of the object
+)
+
+// afterLook decides what is to be done about what was found. leaseValid must have been read after it was found: only
+// an owner's reading is the last word. wrote: an earlier put of this activation has succeeded, so that no
+// predecessor's late write can be in the way.
+func afterLook(f found, leaseValid, wrote, doubt bool) putStep {
 	switch {
-	case ours:
+	case f == foundOurs:
 		return stepDone
-	case wrote:
+	case f == foundNone && !doubt:
+		return stepGone
+	case f != foundOther || wrote:
 		return stepClash
 	case !leaseValid:
 		return stepWait

@@ -72,17 +72,19 @@ func (c Condition) Check(exists bool, tag Tag) error {
 	return nil
 }
 
-// What a store is sure of.
+// What a store or a committer is sure of.
 var (
 	ErrNoBlob          = errors.New("no such blob")
 	ErrConditionFailed = errors.New("condition failed")
 	ErrRefused         = errors.New("refused")
+	ErrUnreadable      = errors.New("unreadable record")
 )
 
 // A Committer reads and writes objects' records. The one of package persist puts each record as a blob of
 // its own; another may put many objects' records at once.
 type Committer interface {
-	// Load returns key's record and its tag, and a nil record when there surely is none.
+	// Load returns key's record and its tag, and a nil record when there surely is none. The error matches
+	// [ErrUnreadable] when what is there is surely not a record of key that this program can read.
 	Load(ctx context.Context, key Key) (*Record, Tag, error)
 
 	// Commit makes one attempt to write r as key's next record, durably. prev is the tag of the record that

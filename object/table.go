@@ -135,7 +135,7 @@ func (t *table) find(ctx context.Context, id string) (*activation, error) {
 				return nil, change.err
 			}
 		case <-ctx.Done():
-			return nil, unavailable(a.key(), fmt.Errorf("it is %v: %w", change.phase, ctx.Err()))
+			return nil, unavailable(a.key(), fmt.Errorf("it is %v: %w", change.phase, ended(ctx)))
 		}
 	}
 }

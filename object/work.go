@@ -113,9 +113,9 @@ func (a *activation) withdraw(o *op) error {
 		if w := a.work; w != nil {
 			w.queue = w.queue[:w.head+len(slices.DeleteFunc(w.waiting(), func(q *op) bool { return q == o }))]
 		}
-		return unavailable(a.key(), fmt.Errorf("the update was still waiting to be run: %w", o.ctx.Err()))
+		return unavailable(a.key(), fmt.Errorf("the update was still waiting to be run: %w", ended(o.ctx)))
 	default:
-		return unknown(a.key(), o.ctx.Err())
+		return unknown(a.key(), ended(o.ctx))
 	}
 }
 
@@ -163,32 +163,30 @@ func (w *work) mayPut() bool { return len(w.ran) > 0 && !w.putting }
 
 // toil does the object's work until there is none that another goroutine is not doing already.
 func (a *activation) toil() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.phase == over {
-		return
-	}
-	w := a.work
-	for a.phase != over {
+	a.mu.Lock() // no deferred Unlock: a method may end the goroutine while mu is not held
+	for w := a.work; a.phase != over; {
 		if w.mayPut() {
 			a.commit(w)
 		} else if a.mayRun(w) {
 			a.run(w)
 		} else {
+			a.rest(w)
 			break
 		}
 	}
-	if a.phase == over {
+	a.mu.Unlock()
+}
+
+// rest is the end of one goroutine's work; the last one to go leaves the object idle. mu is held.
+func (a *activation) rest(w *work) {
+	w.workers--
+	if w.workers > 0 {
 		return
 	}
-	w.workers--
-	if w.workers == 0 {
-		a.work = nil
-		w.state = nil
-		a.table.host.works.Put(w)
-		if a.phase == leaving {
-			a.change.idle.set()
-		}
+	w.state, a.work = nil, nil
+	a.table.host.works.Put(w)
+	if a.phase == leaving {
+		a.change.idle.set()
 	}
 }
 
