@@ -79,21 +79,31 @@ func (c Collection[S]) view(ctx context.Context, id string) (s *S, version uint6
 
 // Put makes state the object's state, whatever it was.
 func (c Collection[S]) Put(ctx context.Context, id string, state S) error {
-	return c.put(ctx, id, &putCall[S]{codec: c.codec, state: c.codec.Clone(&state)})
+	return c.put(ctx, id, state, PutMode{Creates: true})
 }
 
 // PutIf is [Collection.Put] if the object's version is still version, as [Collection.GetVersion] gave it (0:
 // never written). Otherwise nothing changes, and the error matches [ErrVersion].
 func (c Collection[S]) PutIf(ctx context.Context, id string, version uint64, state S) error {
-	p := &putCall[S]{codec: c.codec, state: c.codec.Clone(&state)}
-	p.conditional, p.version = true, version
-	return c.put(ctx, id, p)
+	return c.put(ctx, id, state, PutMode{Creates: true, Conditional: true, Version: version})
 }
 
-func (c Collection[S]) put(ctx context.Context, id string, p *putCall[S]) error {
-	p.op.mutation, p.op.creates = p, true
-	_, err := c.table.update(ctx, c.name, id, &p.op)
+func (c Collection[S]) put(ctx context.Context, id string, state S, mode PutMode) error {
+	m := replace(c.codec)
+	call := &updateCall[S, S, None]{op: op{mode: mode}, method: m, codec: c.codec, arg: m.args.copy(state)}
+	call.op.mutation = call
+	_, err := c.table.update(ctx, c.name, id, &call.op)
 	return err
+}
+
+// replace is the update that makes its argument the state.
+func replace[S any](codec Codec[S]) *UpdateMethod[S, S, None] {
+	return &UpdateMethod[S, S, None]{
+		name:    putName,
+		run:     func(_ context.Context, s *S, state S) (None, error) { *s = state; return None{}, nil },
+		args:    values[S]{Codec: codec},
+		results: valuesOf[None](),
+	}
 }
 
 // Ref names one object of the collection, to call methods on.
@@ -265,40 +275,5 @@ var errBadReply = errors.New("the owner's reply cannot be read: do both nodes ru
 func getMethod[S any](codec Codec[S]) *method {
 	return &method{name: getName, read: func(_ *methodContext, snap *snapshot, _ []byte) ([]byte, error) {
 		return codec.Append(binary.AppendUvarint([]byte{}, snap.version), snap.state.(*S))
-	}}
-}
-
-type putCall[S any] struct {
-	op
-	codec Codec[S]
-	state S
-}
-
-func (p *putCall[S]) apply(context.Context, any) (any, error) { return &p.state, nil }
-
-func (p *putCall[S]) request() (string, []byte, error) {
-	args := []byte{0}
-	if p.conditional {
-		args[0] = 1
-	}
-	args, err := p.codec.Append(binary.AppendUvarint(args, p.version), &p.state)
-	return putName, args, err
-}
-
-func (p *putCall[S]) reply() ([]byte, error) { return []byte{}, nil }
-
-func putMethod[S any](codec Codec[S]) *method {
-	return &method{name: putName, update: func(args []byte) (*op, error) {
-		p := &putCall[S]{codec: codec}
-		p.op.mutation, p.op.creates = p, true
-		if len(args) < 2 {
-			return nil, errBadReply
-		}
-		version, n := binary.Uvarint(args[1:])
-		if n <= 0 {
-			return nil, errBadReply
-		}
-		p.conditional, p.version = args[0] == 1, version
-		return &p.op, codec.Decode(args[1+n:], &p.state)
 	}}
 }

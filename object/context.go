@@ -3,6 +3,7 @@ package object
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -180,4 +181,12 @@ func updatePath(ctx context.Context) []Key {
 	}
 	slices.Reverse(path)
 	return path
+}
+
+// panicked turns a method's panic into its error, and logs the stack.
+func (c *methodContext) panicked(method string, cause any) error {
+	key := Key{c.table.def.name, c.id}
+	c.table.host.config.Log.Error("a method panicked: the call failed and changed nothing", "object", key, "method", method,
+		"panic", cause, "stack", string(debug.Stack()))
+	return fmt.Errorf("%v: %w: %s: %v", key, ErrPanic, method, cause)
 }

@@ -3,6 +3,8 @@ package object
 import (
 	"fmt"
 	"time"
+
+	"github.com/highlander-go/highlander/internal/reflectcodec"
 )
 
 // Defaults of a [Type].
@@ -77,7 +79,7 @@ func (t *Type[S]) codec() Codec[S] {
 	if t.Codec != nil {
 		return t.Codec
 	}
-	return newReflected[S]()
+	return reflectcodec.New[S]()
 }
 
 func (t *Type[S]) define() (*definition, error) {
@@ -101,7 +103,7 @@ func (t *Type[S]) define() (*definition, error) {
 			err := codec.Decode(src, &s)
 			return &s, err
 		},
-		methods: map[string]*method{getName: getMethod(codec), putName: putMethod(codec)},
+		methods: map[string]*method{getName: getMethod(codec), putName: replace(codec).method(codec)},
 	}
 	if _, err := d.encode(nil, d.fresh()); err != nil {
 		return nil, fmt.Errorf("object: type %s: its default state cannot be encoded: %w", t.Name, err)

@@ -10,10 +10,8 @@ import (
 // An op is one call of an update on its way through an object.
 type op struct {
 	mutation
-	ctx         context.Context // the caller's
-	conditional bool            // only if the object's version is version
-	version     uint64          //
-	creates     bool            // writes a record even if the state equals the defaults
+	ctx  context.Context // the caller's
+	mode PutMode
 
 	done    chan struct{} // capacity 1
 	phase   opPhase       // guarded by the activation's mu, as are those below
@@ -133,7 +131,7 @@ func (a *activation) help() {
 // waits until all before it is durable.
 func (a *activation) mayRun(w *work) bool {
 	return w.head < len(w.queue) && w.running == nil &&
-		(!w.queue[w.head].conditional || !w.putting && len(w.ran) == 0)
+		(!w.queue[w.head].mode.Conditional || !w.putting && len(w.ran) == 0)
 }
 
 // waiting returns the ops that wait to be run.
@@ -194,8 +192,8 @@ func (a *activation) rest(w *work) {
 func (a *activation) run(w *work) {
 	o := w.take()
 	w.running, o.phase = o, opStarted
-	if o.conditional && o.version != a.version {
-		a.ran(w, o, nil, fmt.Errorf("%v: %w: it is %d, not %d: read the object and try again", a.key(), ErrVersion, a.version, o.version))
+	if o.mode.Conditional && o.mode.Version != a.version {
+		a.ran(w, o, nil, fmt.Errorf("%v: %w: it is %d, not %d: read the object and try again", a.key(), ErrVersion, a.version, o.mode.Version))
 		return
 	}
 	base, scratch := w.state, w.scratch
@@ -226,7 +224,7 @@ func (a *activation) ran(w *work, o *op, next any, err error) {
 	o.err, o.changed = err, false
 	if err == nil {
 		d := digestOf(w.scratch)
-		first := o.creates && a.version == 0 && !w.dirty
+		first := o.mode.Creates && a.version == 0 && !w.dirty
 		switch size := len(w.scratch); {
 		case d == w.digest && !first:
 		case size > a.table.def.maxState && size >= w.size:

@@ -1,0 +1,124 @@
+// Package reflectcodec copies and encodes Go values by reflection, for types that bring no codec of their own:
+// msgpack, structs as arrays of their exported fields in order.
+package reflectcodec
+
+import (
+	"bytes"
+	"reflect"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// A Codec copies, encodes and decodes values of type T. It may be used concurrently.
+type Codec[T any] struct {
+	flat bool // a T holds no references, so that assigning it copies it
+}
+
+// New returns the codec of T.
+func New[T any]() Codec[T] {
+	return Codec[T]{flat: isFlat(reflect.TypeFor[T]())}
+}
+
+// Flat tells whether assigning a T copies it: it holds no references to anything mutable.
+func (c Codec[T]) Flat() bool { return c.flat }
+
+// Append appends v as one msgpack value.
+func (Codec[T]) Append(dst []byte, v *T) ([]byte, error) {
+	buf := bytes.NewBuffer(dst)
+	enc := msgpack.GetEncoder()
+	defer msgpack.PutEncoder(enc)
+	enc.Reset(buf)
+	enc.UseArrayEncodedStructs(true)
+	enc.SetSortMapKeys(true) // equal states have equal bytes where msgpack can see to it
+	err := enc.Encode(v)
+	return buf.Bytes(), err
+}
+
+// Decode sets v from what Append wrote.
+func (Codec[T]) Decode(src []byte, v *T) error { return msgpack.Unmarshal(src, v) }
+
+// Clone returns a copy of v that shares nothing mutable with it.
+func (c Codec[T]) Clone(v *T) T {
+	if c.flat {
+		return *v
+	}
+	t := *v
+	detach(reflect.ValueOf(&t).Elem())
+	return t
+}
+
+var timeType = reflect.TypeFor[time.Time]()
+
+// isFlat tells whether values of type t hold no references to anything mutable.
+func isFlat(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface, reflect.Chan, reflect.Func, reflect.UnsafePointer:
+		return false
+	case reflect.Array:
+		return isFlat(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if t != timeType && !isFlat(t.Field(i).Type) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// detach replaces everything that v, which is settable, shares with the value that it was assigned from by
+// copies. Unexported fields, channels and functions stay shared: they are not state.
+func detach(v reflect.Value) {
+	if isFlat(v.Type()) {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				detach(v.Field(i))
+			}
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			detach(v.Index(i))
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			return
+		}
+		s := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		reflect.Copy(s, v)
+		for i := range s.Len() {
+			detach(s.Index(i))
+		}
+		v.Set(s)
+	case reflect.Map:
+		if v.IsNil() {
+			return
+		}
+		m := reflect.MakeMapWithSize(v.Type(), v.Len())
+		for it := v.MapRange(); it.Next(); {
+			m.SetMapIndex(detached(it.Key()), detached(it.Value()))
+		}
+		v.Set(m)
+	case reflect.Pointer:
+		if !v.IsNil() {
+			p := reflect.New(v.Type().Elem())
+			p.Elem().Set(detached(v.Elem()))
+			v.Set(p)
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			v.Set(detached(v.Elem()))
+		}
+	}
+}
+
+func detached(v reflect.Value) reflect.Value {
+	c := reflect.New(v.Type()).Elem()
+	c.Set(v)
+	detach(c)
+	return c
+}
