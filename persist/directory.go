@@ -168,19 +168,21 @@ func (d *Directory) enterName(ctx context.Context, name string) (leave func(), e
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	leave, err = d.enter(ctx)
+	exit, err := d.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	unlock, err := d.names.lock(ctx, name)
-	if err == nil {
-		if err = d.standing(); err == nil { // again: whoever had the lock may have found out
-			return func() { unlock(); leave() }, nil
-		}
-		unlock()
+	if err != nil {
+		exit()
+		return nil, err
 	}
-	leave()
-	return nil, err
+	leave = func() { unlock(); exit() }
+	if err := d.standing(); err != nil { // again: whoever had the lock may have found out
+		leave()
+		return nil, err
+	}
+	return leave, nil
 }
 
 // standing reports why no call may go through.

@@ -319,4 +319,3 @@ func (e simEntry) Type() fs.FileMode {
 	}
 	return 0
 }
-
