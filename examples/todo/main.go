@@ -98,7 +98,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (config,
 	if flags.NArg() > 0 {
 		wrong = append(wrong, fmt.Errorf("unexpected argument %q: there are only flags, see -help", flags.Arg(0)))
 	}
-	if c.idle == 0 {
+	if c.idle == 0 && wrong == nil {
 		wrong = append(wrong, errors.New("-idle 0: give a duration such as 10m, or a negative one to keep objects in memory"))
 	}
 	return c, errors.Join(wrong...)
