@@ -112,6 +112,9 @@ func serve(stopped context.Context, c config) error {
 	todos, counters := Todos, Counters
 	todos.Idle, counters.Idle = c.idle, c.idle
 	node, err := highlander.Open(stopped, c.node, &todos, &counters)
+	if err != nil && stopped.Err() != nil {
+		return nil // told to stop before it had started
+	}
 	if err != nil {
 		return err
 	}
