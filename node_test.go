@@ -1,31 +1,261 @@
-package highlander_test
+package highlander
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
-	"github.com/highlander-go/highlander"
+	"go.uber.org/goleak"
+
+	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
 )
 
-type counter struct{ Value int64 }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var add = object.Update("Add", func(_ context.Context, c *counter, delta int64) (int64, error) {
-	c.Value += delta
-	return c.Value, nil
-})
+type tally struct{ N int }
 
-var counters = &object.Type[counter]{Name: "counter", Methods: []object.Method[counter]{add}}
+var (
+	bump = object.Update("Bump", func(_ context.Context, t *tally, by int) (int, error) {
+		t.N += by
+		return t.N, nil
+	})
+	tallies = &object.Type[tally]{Name: "tally", Methods: []object.Method[tally]{bump}}
+)
 
-func TestSmoke(t *testing.T) {
-	n := highlander.OpenTest(t, counters)
-	ctx := t.Context()
-	v, err := add.Call(ctx, counters.On(n).Ref("a"), 3)
-	if err != nil || v != 3 {
-		t.Fatal(v, err)
+// lose has the registry declare the session lost that the node has.
+func lose(t *testing.T, n *Node) {
+	t.Helper()
+	if _, err := tallies.On(n).Get(t.Context(), "probe"); err != nil {
+		t.Fatal(err)
 	}
-	c, ver, err := counters.On(n).GetVersion(ctx, "a")
-	if err != nil || c.Value != 3 || ver != 1 {
-		t.Fatal(c, ver, err)
+	m, ok, err := n.Host().Owner(t.Context(), object.Key{Type: "tally", ID: "probe"})
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	n.registry.(*memregistry.Registry).Expire(m.Incarnation)
+}
+
+func TestANodeThatLosesItsSessionComesBackByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := OpenTest(t, tallies)
+		ref := tallies.On(n).Ref("a")
+		for i := 1; i <= 20; i++ { // more often than the restart intensity would allow
+			if v, err := bump.Call(t.Context(), ref, 1); v != i || err != nil {
+				t.Fatal(v, err)
+			}
+			lose(t, n)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Microsecond)
+			if _, err := tallies.On(n).Get(ctx, "a"); !errors.Is(err, object.ErrUnavailable) {
+				t.Fatalf("without a session: %v", err)
+			}
+			cancel()
+			start := time.Now()
+			if s, err := tallies.On(n).Get(t.Context(), "a"); s.N != i || err != nil {
+				t.Fatal(s, err)
+			}
+			// It has torn its own session down itself: nobody need wait for that one's lease.
+			if took := time.Since(start); took >= 2*time.Second && i == 1 {
+				t.Fatalf("it took %v to come back", took)
+			}
+		}
+		if n.Err() != nil {
+			t.Fatal(n.Err())
+		}
+	})
+}
+
+func TestDrainFinishesWhatWasAccepted(t *testing.T) {
+	dir := "file:" + t.TempDir()
+	n, err := Open(t.Context(), Config{Store: dir}, tallies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		callers sync.WaitGroup
+		mu      sync.Mutex
+		acked   = make(map[string]int)
+	)
+	started := make(chan struct{}, 16)
+	for i := range 16 {
+		callers.Go(func() {
+			id := fmt.Sprint(i % 4)
+			for first := true; ; first = false {
+				if _, err := bump.Call(t.Context(), tallies.On(n).Ref(id), 1); err != nil {
+					if !errors.Is(err, object.ErrClosed) {
+						t.Errorf("during a drain: %v", err)
+					}
+					return
+				}
+				mu.Lock()
+				acked[id]++
+				mu.Unlock()
+				if first {
+					started <- struct{}{}
+				}
+			}
+		})
+	}
+	for range 16 {
+		<-started
+	}
+	if err := n.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	callers.Wait()
+
+	again, err := Open(t.Context(), Config{Store: dir}, tallies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	for id, want := range acked {
+		if s, err := tallies.On(again).Get(t.Context(), id); s.N != want || err != nil {
+			t.Errorf("%s is %d, %v; %d updates were acknowledged and none was in doubt", id, s.N, err, want)
+		}
+	}
+}
+
+func TestADrainThatIsNotInTimeSaysWhatIsLeft(t *testing.T) {
+	slow := object.Update("Slow", func(ctx context.Context, _ *tally, _ object.None) (int, error) {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	})
+	slows := &object.Type[tally]{Name: "slow", Methods: []object.Method[tally]{slow}}
+	synctest.Test(t, func(t *testing.T) {
+		n := OpenTest(t, slows)
+		call := make(chan error)
+		go func() {
+			_, err := slow.Call(context.Background(), slows.On(n).Ref("a"), object.None{})
+			call <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		drained := make(chan error)
+		go func() { drained <- n.Drain(ctx) }()
+		if err := <-call; !errors.Is(err, object.ErrUnavailable) {
+			t.Error(err)
+		}
+		if err := <-drained; err != nil && !strings.Contains(err.Error(), "1 objects") {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCloseEndsCallsAndMayBeCalledAgain(t *testing.T) {
+	n, err := Open(t.Context(), Config{}, tallies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Ready(); err != nil {
+		t.Error(err)
+	}
+	var closers sync.WaitGroup
+	for range 8 {
+		closers.Go(func() {
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	closers.Wait()
+	if _, err := tallies.On(n).Get(t.Context(), "a"); !errors.Is(err, object.ErrClosed) {
+		t.Error(err)
+	}
+	if err := n.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n.Ready() == nil {
+		t.Error("a closed node is ready")
+	}
+	<-n.Done()
+	if n.Err() != nil {
+		t.Error(n.Err())
+	}
+}
+
+func TestTwoNodesOfOneProcessShareNothing(t *testing.T) {
+	a, b := OpenTest(t, tallies), OpenTest(t, tallies)
+	if _, err := bump.Call(t.Context(), tallies.On(a).Ref("x"), 5); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := tallies.On(b).Get(t.Context(), "x"); s.N != 0 || err != nil {
+		t.Fatal(s, err)
+	}
+}
+
+func TestIdleObjectsOfATestNodeAreReleasedInVirtualTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := OpenTest(t, tallies)
+		key := object.Key{Type: "tally", ID: "a"}
+		if _, err := bump.Call(t.Context(), tallies.On(n).Ref(key.ID), 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * object.DefaultIdle)
+		synctest.Wait()
+		if _, live, err := n.Host().Owner(t.Context(), key); live || err != nil {
+			t.Fatal(live, err)
+		}
+		if s, err := tallies.On(n).Get(t.Context(), key.ID); s.N != 1 || err != nil {
+			t.Fatal(s, err)
+		}
+	})
+}
+
+func TestOpenSaysWhatToChange(t *testing.T) {
+	taken := t.TempDir()
+	n, err := Open(t.Context(), Config{Store: "file:" + taken}, tallies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	for name, c := range map[string]struct {
+		config Config
+		types  []object.Definition
+		want   string
+	}{
+		"a registry that is not there yet": {Config{Registry: "zk://z1:2181/todo"}, nil, `"zk:" registries are not supported yet`},
+		"a store that is not there yet":    {Config{Store: "s3://bucket"}, nil, "s3 is not supported yet"},
+		"a store without a scheme":         {Config{Store: "data"}, nil, "no scheme"},
+		"a store that is in use":           {Config{Store: "file:" + taken}, nil, taken},
+		"a short lease":                    {Config{Lease: time.Millisecond}, nil, "10 ms or more"},
+		"a short session":                  {Config{Lease: 2 * time.Second, SessionTimeout: time.Second}, nil, "longer than Config.Lease"},
+		"a type twice":                     {Config{}, []object.Definition{tallies, tallies}, "defined twice"},
+	} {
+		n, err := Open(t.Context(), c.config, c.types...)
+		if err == nil {
+			n.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v; want it to say %q", name, err, c.want)
+		}
+	}
+}
+
+func TestOpenEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n, err := Open(ctx, Config{}, tallies); err == nil {
+		n.Close()
+		t.Skip("it was open before it noticed")
+	} else if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	// The context of Open bounds the opening, not the node's life.
+	ctx, cancel = context.WithCancel(t.Context())
+	n, err := Open(ctx, Config{}, tallies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	cancel()
+	if _, err := bump.Call(t.Context(), tallies.On(n).Ref("a"), 1); err != nil {
+		t.Fatal(err)
 	}
 }
