@@ -20,13 +20,16 @@ const (
 	sharedCounters = 8
 )
 
-// How many times the process is killed. TODO_KILL_ROUNDS=n sets another number.
-const defaultKillRounds = 200
-
+// killRounds is how many times the process is killed: 200, with go test -short 20, and with TODO_KILL_ROUNDS=n in the
+// environment n.
 func killRounds(t *testing.T) int {
+	t.Helper()
 	set := os.Getenv("TODO_KILL_ROUNDS")
-	if set == "" {
-		return defaultKillRounds
+	switch {
+	case set == "" && testing.Short():
+		return 20
+	case set == "":
+		return 200
 	}
 	n, err := strconv.Atoi(set)
 	if err != nil || n < 1 {
@@ -54,7 +57,7 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 		}
 		p := start(t, dir, args...)
 		book.check(t, p.url)
-		a, u := book.load(t, p.url, 1+rand.Int64N(300), p.kill)
+		a, u := book.load(t, p.url, 1+rand.Int64N(200), p.kill)
 		acked, unknown = acked+a, unknown+u
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
