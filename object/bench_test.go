@@ -196,15 +196,19 @@ func BenchmarkFirstCall(b *testing.B) {
 // BenchmarkIdleBytes reports what an idle object costs, at 100,000 objects that were never written.
 func BenchmarkIdleBytes(b *testing.B) {
 	for b.Loop() {
-		ctx, c := b.Context(), counters.On(benchHost(b))
-		before := heap()
-		for i := range 100_000 {
-			if _, err := c.View(ctx, fmt.Sprintf("%08d-0000-4000-8000-000000000000", i)); err != nil {
-				b.Fatal(err)
-			}
-		}
-		b.ReportMetric(float64(heap()-before)/100_000, "B/object")
+		b.ReportMetric(idleBytes(b, 100_000), "B/object")
 	}
+}
+
+func idleBytes(t testing.TB, objects int) float64 {
+	ctx, c := t.Context(), counters.On(benchHost(t))
+	before := heap()
+	for i := range objects {
+		if _, err := c.View(ctx, fmt.Sprintf("%08d-0000-4000-8000-000000000000", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return float64(heap()-before) / float64(objects)
 }
 
 func heap() uint64 {

@@ -1,0 +1,33 @@
+# make test is the one test command. What it needs: Go.
+GO ?= go
+
+.PHONY: test check bench crash fuzz todo
+
+# All tests, under the race detector; then those that count bytes and allocations, without it.
+test:
+	$(GO) test -race -timeout 15m ./...
+	$(GO) test -run 'Alloc|Bytes' ./object ./persist ./memregistry
+
+# What CI checks besides: formatting, vet, staticcheck.
+check:
+	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+# The figures of docs/benchmarks.md.
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 2s -count 5 ./object ./persist ./memregistry
+
+# kill -9 of the example under 32 writing clients, COUNT times over.
+COUNT ?= 200
+crash:
+	TODO_KILL_ROUNDS=$(COUNT) $(GO) test -race -timeout 60m -count 1 -v -run Kill ./examples/todo
+
+# Each fuzz test for FUZZTIME.
+FUZZTIME ?= 30s
+fuzz:
+	for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+todo:
+	$(GO) run ./examples/todo

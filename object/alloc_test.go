@@ -1,0 +1,53 @@
+package object_test
+
+import (
+	"testing"
+
+	"github.com/highlander-go/highlander/object"
+)
+
+// The paths that nearly all calls take allocate no more than this.
+func TestAllocations(t *testing.T) {
+	h := benchHost(t)
+	ctx := t.Context()
+	lists, c := benchLists.On(h), counters.On(h)
+	if err := lists.Put(ctx, "l", benchList{Todos: make([]string, 100)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []struct {
+		name string
+		most float64
+		call func() error
+	}{
+		{"view of a struct with slices", 0, func() error { _, err := lists.View(ctx, "l"); return err }},
+		{"get of a flat struct", 0, func() error { _, err := c.Get(ctx, "a"); return err }},
+		{"read method", 1, func() error { _, err := openCount.Call(ctx, lists.Ref("l"), object.None{}); return err }},
+		// The call, the new state and its snapshot; the rest is the store's: a copy of the record, its tag and its name.
+		{"update", 7, func() error { _, err := add.Call(ctx, c.Ref("a"), 1); return err }},
+	} {
+		if err := p.call(); err != nil {
+			t.Fatal(err)
+		}
+		got := testing.AllocsPerRun(1000, func() {
+			if err := p.call(); err != nil {
+				t.Error(err)
+			}
+		})
+		if raceDetector && p.most > 1 {
+			t.Logf("%s: %v allocations; not held to %v, for pools lose things on purpose under the race detector", p.name, got, p.most)
+		} else if got > p.most {
+			t.Errorf("%s: %v allocations, at most %v", p.name, got, p.most)
+		}
+	}
+}
+
+// An idle object that was never written takes no more than this.
+func TestIdleBytes(t *testing.T) {
+	const objects, most = 100_000, 512
+	if raceDetector {
+		t.Skip("the race detector makes everything larger: make test runs this without it")
+	}
+	if got := idleBytes(t, objects); got > most {
+		t.Errorf("%.0f bytes per idle object, at most %d", got, most)
+	}
+}
