@@ -1,0 +1,59 @@
+package highlander
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Who may import whom within the module, as ARCHITECTURE.md says. Tests may import more.
+var mayImport = map[string][]string{
+	".":                     {"object", "persist", "memregistry", "supervisor"},
+	"object":                {"internal/reflectcodec"},
+	"object/storetest":      {"object"},
+	"object/registrytest":   {"object"},
+	"persist":               {"object"},
+	"memregistry":           {"object"},
+	"supervisor":            {},
+	"internal/reflectcodec": {},
+	"examples/todo":         {".", "object"},
+}
+
+func TestImportsKeepTheirDirection(t *testing.T) {
+	const module = "github.com/highlander-go/highlander"
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		pkg := path.Dir(filepath.ToSlash(file))
+		allowed, known := mayImport[pkg]
+		if !known {
+			t.Errorf("package %s is not in the table: say what it may import, here and in ARCHITECTURE.md", pkg)
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, i := range f.Imports {
+			imported := strings.Trim(i.Path.Value, `"`)
+			within := strings.TrimPrefix(strings.TrimPrefix(imported, module), "/")
+			if within == "" {
+				within = "."
+			}
+			if strings.HasPrefix(imported, module) && !slices.Contains(allowed, within) {
+				t.Errorf("%s imports %s, which package %s may not", file, imported, pkg)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
