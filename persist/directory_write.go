@@ -179,7 +179,7 @@ func advice(err error) string {
 		return "the file system is read-only, mount it for writing"
 	case errors.Is(err, fs.ErrPermission):
 		return "let this process's user read and write in the folder"
-	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 		return "a folder is where a blob belongs or a blob where a folder does, move it away"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "raise the limit of open files"

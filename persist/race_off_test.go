@@ -1,0 +1,6 @@
+//go:build !race
+
+package persist
+
+// kills is how often TestDirectorySurvivesKills kills a child, in all.
+const kills = 2400

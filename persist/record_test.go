@@ -1,0 +1,263 @@
+package persist
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/highlander-go/highlander/object"
+)
+
+var testKey = object.Key{Type: "list", ID: "alice/groceries"}
+
+func testRecord(tb testing.TB, state any) *object.Record {
+	tb.Helper()
+	b, err := msgpack.Marshal(state)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &object.Record{
+		Layout: 3, Epoch: 12, Version: 70_000,
+		WriteID:     [16]byte{1, 2, 3, 15: 16},
+		Incarnation: [16]byte{0xff, 15: 0xee},
+		State:       b,
+	}
+}
+
+func encode(tb testing.TB, key object.Key, r *object.Record) []byte {
+	tb.Helper()
+	body, err := AppendRecord(nil, key, r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return body
+}
+
+// seal makes a body of this format out of the bytes after the checksum.
+func seal(rest []byte) []byte {
+	body := binary.BigEndian.AppendUint32([]byte(recordHead), crc32.Checksum(rest, castagnoli))
+	return append(body, rest...)
+}
+
+func sameRecord(a, b *object.Record) bool {
+	return a.Layout == b.Layout && a.Epoch == b.Epoch && a.Version == b.Version &&
+		a.WriteID == b.WriteID && a.Incarnation == b.Incarnation && bytes.Equal(a.State, b.State)
+}
+
+// testStates have every kind of msgpack value in them.
+var testStates = []any{
+	nil, true, 0, -1, 127, 128, math.MaxInt64, math.MinInt64, uint64(math.MaxUint64), 1.5, float32(1.5), "", "text",
+	strings.Repeat("x", 31), strings.Repeat("x", 300), strings.Repeat("x", 70_000), []byte{1}, make([]byte, 300), make([]byte, 70_000),
+	[]int{}, []int{1, 2, 3}, make([]int, 20), make([]int, 70_000), map[string]any{"a": []any{1, "b", nil}}, []any{[]any{[]any{[]any{}}}},
+	msgpack.RawMessage{0xc7, 3, 5, 1, 2, 3}, msgpack.RawMessage{0xd4, 5, 1}, msgpack.RawMessage(append([]byte{0xd8, 5}, make([]byte, 16)...)),
+	msgpack.RawMessage(append([]byte{0xdf, 0, 0, 0, 1}, 0xa1, 'k', 0xde, 0, 1, 1, 0xdc, 0, 1, 0xc2)),
+}
+
+func TestRecordComesBack(t *testing.T) {
+	for _, state := range testStates {
+		for _, n := range []uint64{0, 1, 127, 128, 255, 256, 65535, 65536, math.MaxUint32, math.MaxUint32 + 1, math.MaxUint64} {
+			r := testRecord(t, state)
+			r.Layout, r.Epoch, r.Version = uint32(n), n, n/2+1
+			got, err := DecodeRecord(testKey, encode(t, testKey, r))
+			if err != nil || !sameRecord(got, r) {
+				t.Fatalf("state %.40v, numbers %d: got %v, %v", state, n, got, err)
+			}
+		}
+	}
+	for _, n := range []int{1, 31, 32, 255, 256} {
+		key := object.Key{Type: strings.Repeat("t", min(n, 64)), ID: strings.Repeat("i", n)}
+		if _, err := DecodeRecord(key, encode(t, key, testRecord(t, nil))); err != nil {
+			t.Errorf("id of %d bytes: %v", n, err)
+		}
+	}
+}
+
+// Any msgpack tool can read a record: this one knows nothing of ours.
+func TestRecordIsPlainMsgpack(t *testing.T) {
+	body := encode(t, testKey, testRecord(t, map[string]any{"title": "groceries", "todos": []string{"milk"}}))
+	var top []msgpack.RawMessage
+	if err := msgpack.Unmarshal(body, &top); err != nil || len(top) != 3 {
+		t.Fatalf("%d elements, %v", len(top), err)
+	}
+	var format string
+	var sum uint32
+	var record []any
+	err := errors.Join(msgpack.Unmarshal(top[0], &format), msgpack.Unmarshal(top[1], &sum), msgpack.Unmarshal(top[2], &record))
+	if err != nil || format != "highlander/1" || len(top[1]) != 5 || len(record) != 8 {
+		t.Fatalf("format %q, checksum in %d bytes, record %v, %v", format, len(top[1]), record, err)
+	}
+	if want := crc32.Checksum(top[2], crc32.MakeTable(crc32.Castagnoli)); sum != want || !bytes.HasSuffix(body, top[2]) {
+		t.Errorf("checksum %x, want %x", sum, want)
+	}
+	if record[0] != testKey.Type || record[1] != testKey.ID {
+		t.Errorf("record of %v/%v", record[0], record[1])
+	}
+	state, ok := record[7].(map[string]any)
+	if !ok || state["title"] != "groceries" {
+		t.Errorf("state %v", record[7])
+	}
+}
+
+func TestRecordIsTheSameForEver(t *testing.T) {
+	r := &object.Record{Layout: 1, Epoch: 2, Version: 300, State: []byte{0x91, 0xa1, 'x'}}
+	want := "\x93\xachighlander/1\xce\x23\x9c\xe6\x6a\x98\xa4list\xa1a\x01\x02\xcd\x01\x2c" +
+		"\xc4\x10" + strings.Repeat("\x00", 16) + "\xc4\x10" + strings.Repeat("\x00", 16) + "\x91\xa1x"
+	if got := encode(t, object.Key{Type: "list", ID: "a"}, r); string(got) != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestUnreadableRecords(t *testing.T) {
+	good := encode(t, testKey, testRecord(t, []string{"milk", "bread"}))
+	rest := good[sumEnd:]
+	flip := func(at int) []byte { b := bytes.Clone(good); b[at] ^= 0x40; return b }
+	otherHead := func(head string) []byte { return append([]byte(head), good[len(recordHead):]...) }
+	replace := func(old, by string) []byte { return seal(bytes.Replace(rest, []byte(old), []byte(by), 1)) }
+	otherState := func(state ...byte) []byte {
+		return seal(append(bytes.TrimSuffix(bytes.Clone(rest), good[len(good)-12:]), state...))
+	}
+	for _, c := range []struct {
+		name, says string
+		body       []byte
+	}{
+		{"nothing", "not a highlander record: the blob is empty", nil},
+		{"text", "not a highlander record", []byte("{}\n")},
+		{"other msgpack", "not a highlander record", []byte{0x93, 1, 2, 3}},
+		{"other string", "not a highlander record", otherHead("\x93\xachighlander:1\xce")},
+		{"format zero", "not a highlander record", otherHead("\x93\xachighlander/0\xce")},
+		{"no number", "not a highlander record", otherHead("\x93\xachighlander/x\xce")},
+		{"checksum of another form", "not a highlander record", otherHead("\x93\xachighlander/1\xcd")},
+		{"next format", "written by a newer version of highlander in format 2", otherHead("\x93\xachighlander/2\xce")},
+		{"far format", "written by a newer version of highlander in format 10", otherHead("\x94\xadhighlander/10\xce")},
+		{"other bit in the state", "bad checksum", flip(len(good) - 2)},
+		{"other bit in the checksum", "bad checksum", flip(len(recordHead))},
+		{"one byte more", "trailing bytes: 1 after its end", append(bytes.Clone(good), 0)},
+		{"two records", "trailing bytes", append(bytes.Clone(good), good...)},
+		{"one byte more and the checksum right", "trailing bytes: 1 after its end", seal(append(bytes.Clone(rest), 0))},
+		{"state cut and the checksum right", "truncated", seal(rest[:len(rest)-1])},
+		{"no state", "truncated", otherState()},
+		{"state that is no value", "malformed", otherState(0xc1)},
+		{"state that says it is huge", "truncated", otherState(0xdd, 0xff, 0xff, 0xff, 0xff)},
+		{"seven elements", "malformed", replace("\x98", "\x97")},
+		{"long form of a short string", "malformed", replace("\xa4list", "\xd9\x04list")},
+		{"long form of a small number", "malformed", replace("\x03\x0c", "\xcc\x03\x0c")},
+		{"negative number", "malformed", replace("\x03\x0c", "\xff\x0c")},
+		{"layout too large", "malformed", replace("\x03\x0c", "\xcf\x00\x00\x00\x01\x00\x00\x00\x00\x0c")},
+		{"write id of another length", "malformed", replace("\xc4\x10", "\xc4\x0f")},
+		{"another id", `it is the record of list/"alice/Groceries"`, replace("/g", "/G")},
+		{"another type", "it is the record of lost/", replace("list", "lost")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := DecodeRecord(testKey, c.body)
+			if r != nil || !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), testKey.String()) {
+				t.Errorf("got %v, %v; want an error about %v that says %q", r, err, testKey, c.says)
+			}
+		})
+	}
+}
+
+func TestEveryCutIsTruncated(t *testing.T) {
+	good := encode(t, testKey, testRecord(t, []string{"milk", "bread"}))
+	for n := 1; n < len(good); n++ {
+		if _, err := DecodeRecord(testKey, good[:n]); !errors.Is(err, errTruncated) || !errors.Is(err, ErrUnreadable) {
+			t.Errorf("the first %d of %d bytes: %v", n, len(good), err)
+		}
+	}
+}
+
+func TestEveryWrongBitIsNoticed(t *testing.T) {
+	good := encode(t, testKey, testRecord(t, []string{"milk", "bread"}))
+	for bit := range 8 * len(good) {
+		bad := bytes.Clone(good)
+		bad[bit/8] ^= 1 << (bit % 8)
+		if _, err := DecodeRecord(testKey, bad); !errors.Is(err, ErrUnreadable) {
+			t.Errorf("bit %d: %v", bit, err)
+		}
+	}
+}
+
+// What could not be read again is not written.
+func TestStateMustBeOneValue(t *testing.T) {
+	for _, state := range [][]byte{nil, {}, {0xc1}, {1, 2}, {0x92, 1}, {0xa5, 'x'}, {0xdf, 0xff, 0xff, 0xff, 0xff, 1}} {
+		before := []byte("before")
+		got, err := AppendRecord(before, testKey, &object.Record{State: state})
+		if err == nil || string(got) != "before" || !strings.Contains(err.Error(), testKey.String()) {
+			t.Errorf("state %x: got %q, %v", state, got, err)
+		}
+	}
+}
+
+func TestDecodedStateIsItsOwn(t *testing.T) {
+	r := testRecord(t, "state")
+	body := encode(t, testKey, r)
+	got, err := DecodeRecord(testKey, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(body)
+	if !bytes.Equal(got.State, r.State) {
+		t.Errorf("the state changed with the body to %x", got.State)
+	}
+}
+
+func TestEncodingDoesNotAllocate(t *testing.T) {
+	r := testRecord(t, []string{"milk", "bread"})
+	b := make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := AppendRecord(b, testKey, r); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	for _, state := range testStates {
+		if body := encode(f, testKey, testRecord(f, state)); len(body) < 1000 {
+			f.Add(body)
+		}
+	}
+	f.Add([]byte("\x94\xadhighlander/10\xce"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, body := range [][]byte{body, seal(body), seal(body[min(len(body), sumEnd):])} { // past the checksum too
+			r, err := DecodeRecord(testKey, body)
+			if err != nil {
+				if !errors.Is(err, ErrUnreadable) {
+					t.Errorf("%x: %v", body, err)
+				}
+				continue
+			}
+			if again := encode(t, testKey, r); !bytes.Equal(again, body) {
+				t.Errorf("%x was accepted and is written as %x", body, again)
+			}
+		}
+	})
+}
+
+// The library's decoder and ours agree on how long a value is.
+func FuzzValueLen(f *testing.F) {
+	for _, state := range testStates {
+		if b := testRecord(f, state).State; len(b) < 1000 {
+			f.Add(b)
+			f.Add(slices.Concat(b, b))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := valueLen(b)
+		if err != nil {
+			return
+		}
+		in := bytes.NewReader(b)
+		if err := msgpack.NewDecoder(in).Skip(); err == nil && len(b)-in.Len() != n {
+			t.Errorf("%x: the first value has %d bytes, we say %d", b, len(b)-in.Len(), n)
+		}
+	})
+}
