@@ -27,8 +27,8 @@ import (
 // If a folder cannot be synced, nobody knows what is on the disk, and asking again proves nothing (Linux
 // reports such a failure once). Then every call fails until the folder is opened anew.
 //
-// It must be a local file system that has locks, atomic rename and sync of folders, and it must not be written by anybody else.
-// Folders that have become empty stay. A listing reads the folders on its way for every page.
+// It must be a local file system that has locks, atomic rename and sync of folders, and nobody else may write
+// there. Folders that have become empty stay. A listing reads the folders on its way again for every page.
 type Directory struct {
 	disk disk
 	home home

@@ -80,8 +80,8 @@ func (d *Directory) write(name string, body []byte) error {
 	return f.Close()
 }
 
-// makeFolder makes sure that the folder exists durably. That somebody else has made it does not tell that it is durable
-// yet: a folder is taken for durable once the folder around it has been synced by this process.
+// makeFolder makes sure that the folder exists durably. That it is there does not say that it is durable,
+// for somebody may be making it now: it is once this process has synced the folder around it.
 func (d *Directory) makeFolder(name string) error {
 	if name == "." || d.folders.has(name) {
 		return nil

@@ -15,14 +15,22 @@ import (
 // Nothing in it outlives it; "durable" means no more than "in the map". The zero value is ready.
 type Memory struct {
 	mu    sync.Mutex
-	blobs map[string]blob
+	blobs map[string]*blob
 	puts  uint64   // so far; a blob's tag is the number of its put
 	names []string // of all blobs, in order; nil if one has come or gone since the last List
 }
 
+// A blob is guarded by the store's mutex.
 type blob struct {
-	body []byte // never changed: an overwrite brings a new one
+	body []byte // its bytes are never changed: an overwrite brings new ones
 	tag  object.Tag
+}
+
+func (b *blob) tagOrNone() object.Tag {
+	if b == nil {
+		return ""
+	}
+	return b.tag
 }
 
 // NewMemory returns an empty store.
@@ -33,13 +41,21 @@ func (m *Memory) Get(ctx context.Context, name string) ([]byte, object.Tag, erro
 	if err := mayBegin(ctx, name); err != nil {
 		return nil, "", opGet.notBegun(name, err)
 	}
-	m.mu.Lock()
-	b, ok := m.blobs[name]
-	m.mu.Unlock()
-	if !ok {
+	body, tag, exists := m.get(name)
+	if !exists {
 		return nil, "", opGet.failed(name, object.ErrNoBlob)
 	}
-	return bytes.Clone(b.body), b.tag, nil
+	return bytes.Clone(body), tag, nil
+}
+
+func (m *Memory) get(name string) (body []byte, tag object.Tag, exists bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.blobs[name]
+	if b == nil {
+		return nil, "", false
+	}
+	return b.body, b.tag, true
 }
 
 // Put implements [object.Store]. Every put makes a tag that never was before.
@@ -58,20 +74,21 @@ func (m *Memory) Put(ctx context.Context, name string, body []byte, c object.Con
 func (m *Memory) put(name string, body []byte, c object.Condition) (object.Tag, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	old, exists := m.blobs[name]
-	if err := c.Check(exists, old.tag); err != nil {
+	b := m.blobs[name]
+	if err := c.Check(b != nil, b.tagOrNone()); err != nil {
 		return "", err
 	}
-	if !exists {
+	if b == nil {
 		if m.blobs == nil {
-			m.blobs = make(map[string]blob)
+			m.blobs = make(map[string]*blob)
 		}
+		b = new(blob)
+		m.blobs[name] = b
 		m.names = nil
 	}
 	m.puts++
-	tag := object.Tag(strconv.FormatUint(m.puts, 36))
-	m.blobs[name] = blob{body: body, tag: tag}
-	return tag, nil
+	b.body, b.tag = body, object.Tag(strconv.FormatUint(m.puts, 36))
+	return b.tag, nil
 }
 
 // Delete implements [object.Store].
@@ -81,11 +98,11 @@ func (m *Memory) Delete(ctx context.Context, name string, c object.Condition) er
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	old, exists := m.blobs[name]
-	if err := c.Check(exists, old.tag); err != nil {
+	b := m.blobs[name]
+	if err := c.Check(b != nil, b.tagOrNone()); err != nil {
 		return opDelete.failed(name, err)
 	}
-	if exists {
+	if b != nil {
 		delete(m.blobs, name)
 		m.names = nil
 	}

@@ -32,8 +32,8 @@ const hexDigits = "0123456789abcdef"
 // BlobName is the name of the blob that holds key's record. No two keys have the same name, not even where
 // case is folded, and no name is another's folder. The key must be valid, see [object.Key.Validate].
 func BlobName(key object.Key) string {
-	b := make([]byte, 0, len(recordsFolder)+len(key.Type)+len("/0/")+len(key.ID)+32)
-	b = appendShard(b, key.Type, shardOf(key.ID))
+	var space [128]byte // on the stack, enough for most
+	b := appendShard(space[:0], key.Type, shardOf(key.ID))
 	return string(appendEscaped(b, key.ID))
 }
 
@@ -74,6 +74,9 @@ func shardOf(id string) int {
 // appendEscaped appends the escaped id, cut into segments. What it appends for a part of an id from the
 // start is a prefix of what it appends for the whole.
 func appendEscaped(b []byte, id string) []byte {
+	if len(id) <= cutBytes && allPlain(id) { // most are
+		return append(b, id...)
+	}
 	n := 0 // bytes of the escaped id so far
 	add := func(c byte) {
 		if n > 0 && n%cutBytes == 0 {
@@ -84,7 +87,7 @@ func appendEscaped(b []byte, id string) []byte {
 	}
 	for i := range len(id) {
 		c := id[i]
-		if plain(c) || c == '.' && n%cutBytes != 0 {
+		if plain[c] || c == '.' && n%cutBytes != 0 {
 			add(c)
 			continue
 		}
@@ -95,8 +98,21 @@ func appendEscaped(b []byte, id string) []byte {
 	return b
 }
 
-func plain(c byte) bool {
-	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '@'
+// plain tells which bytes stand for themselves everywhere in an escaped id.
+var plain = func() (is [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789-_@") {
+		is[c] = true
+	}
+	return is
+}()
+
+func allPlain(id string) bool {
+	for i := range len(id) {
+		if !plain[id[i]] {
+			return false
+		}
+	}
+	return true
 }
 
 // unescape undoes appendEscaped. Of anything else it makes an id whose name is another: the caller compares.

@@ -10,7 +10,7 @@ import (
 )
 
 func TestBlobNames(t *testing.T) {
-	a200, a400 := strings.Repeat("a", 200), strings.Repeat("a", 256)
+	a200, a256 := strings.Repeat("a", 200), strings.Repeat("a", 256)
 	for _, c := range []struct{ id, escaped string }{
 		{"alice", "alice"},
 		{"alice@example.org", "alice@example.org"},
@@ -25,7 +25,7 @@ func TestBlobNames(t *testing.T) {
 		{a200, a200},
 		{a200 + "b", a200 + "+/b"},
 		{a200 + ".b", a200 + "+/%2eb"},
-		{a400, a200 + "+/" + a400[200:]},
+		{a256, a200 + "+/" + a256[200:]},
 		{a200[:199] + "Z", a200[:199] + "%+/5a"},
 		{strings.Repeat("Z", 256), "" +
 			strings.Repeat("%5a", 66) + "%5+/" + "a" + strings.Repeat("%5a", 66) + "%+/" +

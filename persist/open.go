@@ -36,7 +36,7 @@ func Open(url string) (Store, error) {
 	case scheme == "mem" && rest == "":
 		return NewMemory(), nil
 	case scheme == "mem":
-		return nil, fmt.Errorf("store %q: nothing comes after the colon of mem:", url)
+		return nil, fmt.Errorf("store %q: write \"mem:\" with nothing after it", url)
 	case scheme == "file":
 		return openFolderURL(url, rest)
 	default: // the rest of an unknown url may hold a password

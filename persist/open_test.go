@@ -48,7 +48,7 @@ func TestOpenRefuses(t *testing.T) {
 		"./data":                    `write "mem:" for memory or "file:DIR" for a folder`,
 		":":                         "no scheme",
 		"mem":                       "no scheme",
-		"mem:x":                     "nothing comes after",
+		"mem:x":                     "with nothing after it",
 		"file:":                     "names no folder",
 		"file://host/dir":           "names a host",
 		"file:dir/missing/in/there": "make the folder around it",
