@@ -2,9 +2,10 @@ package object
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -50,7 +51,8 @@ func (a *activation) put(w *work) {
 		State:       w.body,
 	}
 	r := &w.record
-	rand.Read(r.WriteID[:])
+	binary.LittleEndian.PutUint64(r.WriteID[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(r.WriteID[8:], rand.Uint64())
 	next := &snapshot{w.state, r.Version}
 	d, prev, wrote := w.digest, a.tag, a.wrote
 	w.body, w.dirty = nil, false

@@ -68,7 +68,7 @@ func Env[T any](ctx context.Context) (T, error) {
 type (
 	callerKey struct{}
 	methodKey struct{}
-	pathKey   struct{}
+	updateKey struct{} // of an *updateContext, or of a []Key that came from another node
 )
 
 // A methodContext is the context of one run of a method: its caller's, and what [From] tells.
@@ -109,8 +109,6 @@ func (c *updateContext) Value(key any) any {
 	}
 	return c.methodContext.Value(key)
 }
-
-type updateKey struct{}
 
 func (c *updateContext) merge() context.Context {
 	c.mu.Lock()
@@ -167,20 +165,18 @@ func noop() {}
 func updatePath(ctx context.Context) []Key {
 	var path []Key
 	for {
-		c, ok := ctx.Value(updateKey{}).(*updateContext)
-		if !ok {
-			break
+		switch c := ctx.Value(updateKey{}).(type) {
+		case *updateContext:
+			path = append(path, Key{c.table.def.name, c.id})
+			ctx = c.Context
+			continue
+		case []Key: // of the nodes that the call has come through
+			slices.Reverse(path)
+			return append(slices.Clip(c), path...)
 		}
-		path = append(path, Key{c.table.def.name, c.id})
-		ctx = c.Context
+		slices.Reverse(path)
+		return path
 	}
-	if remote, ok := ctx.Value(pathKey{}).([]Key); ok {
-		for _, k := range slices.Backward(remote) {
-			path = append(path, k)
-		}
-	}
-	slices.Reverse(path)
-	return path
 }
 
 // panicked turns a method's panic into its error, and logs the stack.

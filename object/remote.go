@@ -43,7 +43,7 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 	if m == nil {
 		return nil, fmt.Errorf("%v: %w %q: does its node run another version of the program?", r.Key, ErrUnknownMethod, r.Method)
 	}
-	ctx = context.WithValue(WithCaller(ctx, r.Caller), pathKey{}, r.Path)
+	ctx = context.WithValue(WithCaller(ctx, r.Caller), updateKey{}, r.Path)
 	if m.read != nil {
 		snap, err := t.view(ctx, r.Key.ID)
 		if err != nil {
