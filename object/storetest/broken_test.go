@@ -69,6 +69,13 @@ func (b *broken) List(ctx context.Context, prefix, after string, limit int) ([]s
 
 var always object.Condition
 
+// linger makes the moment long in which a mistake can be seen.
+func linger() {
+	for range 100 {
+		runtime.Gosched()
+	}
+}
+
 // Each of these mistakes must be found, by the clause that is about it.
 var mistakes = []struct {
 	name   string
@@ -99,7 +106,7 @@ var mistakes = []struct {
 			if _, _, err := good.Get(ctx, name); err == nil {
 				return "", fmt.Errorf("put %s: %w", name, object.ErrConditionFailed)
 			}
-			runtime.Gosched()
+			linger()
 			return good.Put(ctx, name, body, always)
 		}
 	}},
@@ -114,7 +121,7 @@ var mistakes = []struct {
 			if err != nil && c != always {
 				return fmt.Errorf("delete %s: %w", name, err)
 			}
-			runtime.Gosched()
+			linger()
 			return good.Delete(ctx, name, always)
 		}
 	}},
@@ -275,7 +282,7 @@ var mistakes = []struct {
 		b.put = func(ctx context.Context, name string, body []byte, c object.Condition) (object.Tag, error) {
 			_, _ = good.Put(ctx, name+".tmp", body, always)
 			defer good.Delete(ctx, name+".tmp", always)
-			runtime.Gosched()
+			linger()
 			return good.Put(ctx, name, body, c)
 		}
 	}},
@@ -311,7 +318,7 @@ func lookThenPut(good object.Store, b *broken) {
 		if err := errors.Join(err, c.Check(err == nil, tag)); err != nil {
 			return "", fmt.Errorf("put %s: %w", name, err)
 		}
-		runtime.Gosched()
+		linger()
 		return good.Put(ctx, name, body, always)
 	}
 }
@@ -333,7 +340,7 @@ func tornReads(good object.Store, b *broken) {
 		if err != nil {
 			return nil, "", err
 		}
-		runtime.Gosched()
+		linger()
 		second, tag, err := good.Get(ctx, name)
 		half := min(len(first), len(second)) / 2
 		return append(first[:half:half], second[half:]...), tag, err
@@ -395,7 +402,6 @@ func onList(change func(names []string, prefix string) []string) func(object.Sto
 func TestSuiteCatchesMistakes(t *testing.T) {
 	for _, m := range mistakes {
 		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
 			good := persist.NewMemory()
 			b := &broken{Store: good}
 			m.make(good, b)

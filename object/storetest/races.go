@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -147,11 +148,12 @@ func (p *probe) increment() (done bool, err error) {
 
 // putOrDeleteWins races writers and deleters for the same version of a blob.
 func putOrDeleteWins(p *probe) {
-	for range rounds {
+	for round := range rounds {
 		tag := p.put("blob", []byte("start"), always, nil)
+		deletes := func(i int) bool { return (i+round)%2 == 0 } // in turns: who starts first may have a habit
 		var result contest
 		together(contenders, func(i int) {
-			if i%2 == 0 {
+			if deletes(i) {
 				err := p.store.Delete(p.ctx, p.name("blob"), object.IfMatch(tag))
 				result.note(p, "delete if match", i, err, object.ErrConditionFailed, object.ErrNoBlob)
 				return
@@ -163,7 +165,7 @@ func putOrDeleteWins(p *probe) {
 		if len(result.winners) != 1 {
 			continue
 		}
-		if winner := result.winners[0]; winner%2 == 0 {
+		if winner := result.winners[0]; deletes(winner) {
 			p.missing("blob")
 		} else {
 			p.get("blob", raceBody("blob", winner))
@@ -177,31 +179,50 @@ func noTornReads(p *probe) {
 	const contents = 8
 	body := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, (i*i+1)*1000) }
 	p.put("blob", body(0), always, nil)
-	var tags sync.Map // of a content: a tag never goes with two contents
-	var writing atomic.Bool
-	writing.Store(true)
-	together(4, func(i int) {
+	var tags sync.Map // a tag never goes with two contents
+	p.beside(func(n int) {
+		p.put("blob", body(n%contents), always, nil)
+	}, 3, func() (ok bool) {
+		got, tag, err := p.store.Get(p.ctx, p.name("blob"))
+		if !p.wants("get blob", err, nil) {
+			return false
+		}
+		if len(got) == 0 || !bytes.Equal(got, body(int(got[0]-'a')%contents)) {
+			p.errorf("a reader beside a writer got %s: parts of two puts", bodyString(got))
+			return false
+		}
+		if before, ok := tags.LoadOrStore(tag, got[0]); ok && before != got[0] {
+			p.errorf("a reader beside a writer got tag %q with contents %q and %q", tag, before, got[0])
+			return false
+		}
+		return true
+	})
+}
+
+// beside lets readers read while one writes (write is given 0, 1, ...), until each has had its turns; a reader
+// that has found something wrong is done.
+func (p *probe) beside(write func(n int), readers int, read func() (ok bool)) {
+	var reading atomic.Int64 // readers that have turns left
+	reading.Store(int64(readers))
+	var written atomic.Bool
+	together(1+readers, func(i int) {
 		if i == 0 {
-			for n := range 2 * rounds {
-				p.put("blob", body(n%contents), always, nil)
+			for n := 0; n < rounds || reading.Load() > 0; n++ {
+				write(n)
+				runtime.Gosched() // where there is one processor, the others would wait for its time slice to end
 			}
-			writing.Store(false)
+			written.Store(true)
 			return
 		}
-		for more := true; more; {
-			more = writing.Load()
-			got, tag, err := p.store.Get(p.ctx, p.name("blob"))
-			if !p.wants("get blob", err, nil) {
-				return
-			}
-			if len(got) == 0 || !bytes.Equal(got, body(int(got[0]-'a')%contents)) {
-				p.errorf("a reader beside a writer got %s: parts of two puts", bodyString(got))
-				return
-			}
-			if before, ok := tags.LoadOrStore(tag, got[0]); ok && before != got[0] {
-				p.errorf("a reader beside a writer got tag %q with contents %q and %q", tag, before, got[0])
-				return
-			}
+		ok := true
+		for n := 0; ok && n < rounds; n++ {
+			ok = read()
+			runtime.Gosched()
+		}
+		reading.Add(-1)
+		for ok && !written.Load() {
+			ok = read()
+			runtime.Gosched()
 		}
 	})
 }
