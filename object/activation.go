@@ -107,77 +107,86 @@ func (a *activation) changing() *transition {
 
 // wake claims and loads the object. When it fails, all who wait are told, and the next call tries again.
 func (a *activation) wake() {
-	r, tag, err := a.load(a.serving.ctx)
+	loaded, err := a.load(a.serving.ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.phase == over {
 		return // torn down meanwhile
 	}
-	if err == nil {
-		err = a.adopt(r, tag)
-	}
-	if err == nil {
-		a.change.done.set()
-		a.phase, a.change = awake, nil
+	if err != nil {
+		if a.serving.lease.Err() == nil {
+			a.change.err = err // else who waits here goes on under the next session
+		}
+		a.giveUp(err)
 		return
 	}
-	if a.serving.lease.Err() == nil {
-		a.change.err = err // else who waits here goes on under the next session
-	}
-	a.giveUp(err)
+	a.adopt(loaded)
+	a.change.done.set()
+	a.phase, a.change = awake, nil
 }
 
-// load claims the object, waits until it may be served, and loads its record.
-func (a *activation) load(ctx context.Context) (*Record, Tag, error) {
-	lease, key, config := a.serving.lease, a.key(), &a.table.host.config
-	claim, err := a.serving.session.Claim(ctx, key)
-	if err != nil {
-		var elsewhere *NotOwnerError
-		if errors.As(err, &elsewhere) {
-			return nil, "", err
-		}
-		return nil, "", unavailable(key, fmt.Errorf("it could not be claimed: %w", err))
+// load claims the object, waits until it may be served, and loads its record. That the claim has stood until the record was
+// read is told by the lease, which is checked before each use of the state: a session that has lost a claim renews no more.
+func (a *activation) load(ctx context.Context) (*loaded, error) {
+	key := a.key()
+	step, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	claim, err := a.serving.session.Claim(step, key)
+	var elsewhere *NotOwnerError
+	if errors.As(err, &elsewhere) {
+		return nil, err
+	} else if err != nil {
+		return nil, unavailable(key, fmt.Errorf("it could not be claimed: %w", err))
 	}
 	a.claim = claim
-	if err := sleepUntil(ctx, lease.Clock(), claim.ServeAt()); err != nil {
-		return nil, "", unavailable(key, fmt.Errorf("it waited for a lost owner's lease to be over: %w", err))
+	if err := sleepUntil(ctx, a.serving.lease.Clock(), claim.ServeAt()); err != nil {
+		return nil, unavailable(key, fmt.Errorf("it waited for a lost owner's lease to be over: %w", err))
 	}
-	r, tag, err := config.Committer.Load(ctx, key)
+	step, cancel = context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	record, tag, err := a.table.host.config.Committer.Load(step, key)
 	if err != nil {
-		config.Log.Error("an object could not be loaded", "object", key, "error", err)
-		return nil, "", unavailable(key, fmt.Errorf("it could not be loaded: %w", err))
+		a.table.host.config.Log.Error("an object could not be loaded", "object", key, "error", err)
+		return nil, unavailable(key, fmt.Errorf("it could not be loaded: %w", err))
 	}
-	// Were the lease to lapse before the load was over, the record might be old: a renewal that is acknowledged
-	// after it says that the claim has stood all the time.
-	if err := lease.Wait(ctx); err != nil {
-		return nil, "", unavailable(key, err)
-	}
-	return r, tag, nil
+	return a.decode(record, tag)
 }
 
-// adopt makes the record, nil if there is none, the committed state. mu is held.
-func (a *activation) adopt(r *Record, tag Tag) error {
+// A loaded is a record read and decoded.
+type loaded struct {
+	state  any
+	record *Record // nil: there is none, the state is the default
+	tag    Tag
+	digest digest
+	size   int // of the encoded state
+}
+
+// decode takes the state out of the record, which is nil if there is none.
+func (a *activation) decode(r *Record, tag Tag) (*loaded, error) {
 	def := a.table.def
 	if r == nil {
 		state := def.fresh()
-		encoded, err := def.encode(nil, state)
-		if err != nil {
-			return unavailable(a.key(), fmt.Errorf("its default state cannot be encoded: %w", err))
-		}
-		a.digest, a.size = digestOf(encoded), len(encoded)
-		a.committed.Store(&snapshot{state: state})
-		return nil
+		encoded, err := a.encode(nil, state)
+		return &loaded{state, nil, "", digestOf(encoded), len(encoded)}, err
 	}
 	state, err := decodeState(def, r)
 	if err != nil {
 		a.table.host.config.Log.Error("an object's state cannot be read", "object", a.key(), "error", err)
-		return unavailable(a.key(), err)
+		return nil, unavailable(a.key(), err)
 	}
-	a.epoch, a.version, a.tag = r.Epoch, r.Version, tag
-	a.mine = r.Incarnation == a.serving.member.Incarnation
-	a.digest, a.size = digestOf(r.State), len(r.State)
-	a.committed.Store(&snapshot{state, r.Version})
-	return nil
+	return &loaded{state, r, tag, digestOf(r.State), len(r.State)}, nil
+}
+
+// adopt makes what was loaded the committed state. mu is held.
+func (a *activation) adopt(l *loaded) {
+	a.digest, a.size = l.digest, l.size
+	next := &snapshot{state: l.state}
+	if r := l.record; r != nil {
+		a.epoch, a.version, a.tag = r.Epoch, r.Version, l.tag
+		a.mine = r.Incarnation == a.serving.member.Incarnation
+		next.version = r.Version
+	}
+	a.committed.Store(next)
 }
 
 func decodeState(def *definition, r *Record) (state any, err error) {
@@ -219,6 +228,7 @@ func (a *activation) end(cause error) bool {
 		o.answer(errMoved)
 	}
 	if w.running != nil {
+		w.running.run.finish()
 		w.running.answer(unavailable(a.key(), cause))
 	}
 	for _, o := range w.ran {
@@ -242,20 +252,17 @@ func (a *activation) forget() {
 	a.change.done.set()
 }
 
-// lose ends an activation whose session is over: its claim is void.
-func (a *activation) lose(cause error) {
-	a.end(cause)
-	a.forget()
-}
-
 // abandon ends the activation and gives its claim back. If it is being ended already, it waits for that.
-func (a *activation) abandon(cause error) {
+func (a *activation) abandon(ctx context.Context, cause error) {
 	if !a.end(cause) {
-		<-a.changing().done
+		select {
+		case <-a.changing().done:
+		case <-ctx.Done():
+		}
 		return
 	}
 	if a.claim != nil {
-		a.unclaim()
+		a.unclaim(ctx)
 	}
 	a.forget()
 }
@@ -263,7 +270,7 @@ func (a *activation) abandon(cause error) {
 // giveUp is abandon for those who hold mu.
 func (a *activation) giveUp(cause error) {
 	a.mu.Unlock()
-	a.abandon(cause)
+	a.abandon(a.serving.ctx, cause)
 	a.mu.Lock()
 }
 
@@ -298,15 +305,15 @@ func (a *activation) release(ctx context.Context, onlyIdle bool) {
 	case <-ctx.Done():
 	}
 	// The state is cleared before the claim is released: who reads a moment later is sent on.
-	a.abandon(fmt.Errorf("the object was released before the update had finished: %w", ErrClosed))
+	a.abandon(ctx, fmt.Errorf("the object was released before the update had finished: %w", ErrClosed))
 }
 
 // unclaim gives the claim back. If that fails, the claim ends with the session.
-func (a *activation) unclaim() {
-	ctx, cancel := context.WithTimeout(a.serving.ctx, stepTimeout)
+func (a *activation) unclaim(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	if err := a.claim.Release(ctx); err != nil && a.serving.ctx.Err() == nil {
-		a.table.host.config.Log.Warn("a claim could not be released: nobody can own the object until the session ends",
+		a.table.host.config.Log.Warn("a claim could not be released in time: others may have to wait for the object",
 			"object", a.key(), "error", err)
 	}
 }

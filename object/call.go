@@ -17,15 +17,15 @@ type Node interface {
 // Every call honours its context: give it a deadline, for without one it waits as long as it takes to
 // reach the object.
 type Collection[S any] struct {
+	typ   *Type[S]
 	table *table // nil: the node does not know the type
 	codec Codec[S]
-	name  string
 }
 
 // On returns the type's objects as seen through the node. When the node was opened without the type, their
 // calls fail with [ErrUnknownType].
 func (t *Type[S]) On(n Node) Collection[S] {
-	return Collection[S]{table: n.Host().types[t.Name], codec: t.codec(), name: t.Name}
+	return Collection[S]{typ: t, table: n.Host().types[t.Name], codec: t.codec()}
 }
 
 // Get returns a copy of the committed state: the defaults if the object was never written.
@@ -37,45 +37,43 @@ func (c Collection[S]) Get(ctx context.Context, id string) (S, error) {
 // GetVersion is [Collection.Get] and the state's version, 0 if it was never written. Each write raises the
 // version by one; updates that were made together share a write.
 func (c Collection[S]) GetVersion(ctx context.Context, id string) (S, uint64, error) {
-	s, version, shared, err := c.view(ctx, id)
+	snap, err := c.snapshot(ctx, id)
 	if err != nil {
-		var zero S
-		return zero, 0, err
+		return *new(S), 0, err
 	}
-	if !shared {
-		return *s, version, nil
-	}
-	return c.codec.Clone(s), version, nil
+	return c.codec.Clone(snap.state.(*S)), snap.version, nil
 }
 
 // View returns the committed state itself, shared with all who read it: nothing in it may be changed,
 // neither now nor later. It costs no copy.
 func (c Collection[S]) View(ctx context.Context, id string) (*S, error) {
-	s, _, _, err := c.view(ctx, id)
-	return s, err
+	snap, err := c.snapshot(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return snap.state.(*S), nil
 }
 
-func (c Collection[S]) view(ctx context.Context, id string) (s *S, version uint64, shared bool, err error) {
+func (c Collection[S]) snapshot(ctx context.Context, id string) (*snapshot, error) {
 	if snap := c.table.resident(id); snap != nil {
-		return snap.state.(*S), snap.version, true, nil
+		return snap, nil
 	}
-	snap, reply, err := c.table.read(ctx, c.name, id, getName, nil)
-	if err != nil {
-		return nil, 0, false, err
+	snap, reply, err := c.table.read(ctx, Key{c.typ.Name, id}, getName, noArgs)
+	if err != nil || snap != nil {
+		return snap, err
 	}
-	if snap != nil {
-		return snap.state.(*S), snap.version, true, nil
-	}
+	state := c.typ.fresh()
 	version, n := binary.Uvarint(reply)
 	if n <= 0 {
-		return nil, 0, false, unavailable(Key{c.name, id}, errBadReply)
+		return nil, unavailable(Key{c.typ.Name, id}, errBadReply)
 	}
-	s = new(S)
-	if err := c.codec.Decode(reply[n:], s); err != nil {
-		return nil, 0, false, unavailable(Key{c.name, id}, err)
+	if err := c.codec.Decode(reply[n:], &state); err != nil {
+		return nil, unavailable(Key{c.typ.Name, id}, err)
 	}
-	return s, version, false, nil
+	return &snapshot{&state, version}, nil
 }
+
+func noArgs() ([]byte, error) { return nil, nil }
 
 // Put makes state the object's state, whatever it was.
 func (c Collection[S]) Put(ctx context.Context, id string, state S) error {
@@ -92,7 +90,7 @@ func (c Collection[S]) put(ctx context.Context, id string, state S, mode PutMode
 	m := replace(c.codec)
 	call := &updateCall[S, S, None]{op: op{mode: mode}, method: m, codec: c.codec, arg: m.args.copy(state)}
 	call.op.mutation = call
-	_, err := c.table.update(ctx, c.name, id, &call.op)
+	_, err := c.table.update(ctx, Key{c.typ.Name, id}, &call.op)
 	return err
 }
 
@@ -114,6 +112,8 @@ type Ref[S any] struct {
 	collection Collection[S]
 	id         string
 }
+
+func (r Ref[S]) key() Key { return Key{r.collection.typ.Name, r.id} }
 
 // None is the argument or result of methods that have none.
 type None = struct{}
@@ -140,18 +140,17 @@ func Update[S, A, R any](name string, run func(ctx context.Context, s *S, arg A)
 func (m *UpdateMethod[S, A, R]) Call(ctx context.Context, r Ref[S], arg A) (R, error) {
 	c := &updateCall[S, A, R]{method: m, codec: r.collection.codec, arg: m.args.copy(arg)}
 	c.op.mutation = c
-	reply, err := r.collection.table.update(ctx, r.collection.name, r.id, &c.op)
-	if err == nil && reply != nil {
-		if err := m.results.Decode(reply, &c.result); err != nil {
-			// the update is durable, but what it returned is lost
-			return *new(R), unknown(Key{r.collection.name, r.id}, err)
-		}
-		return c.result, nil
-	}
+	reply, err := r.collection.table.update(ctx, r.key(), &c.op)
 	if err != nil {
 		return *new(R), err
 	}
-	return m.results.copy(c.result), nil
+	if reply == nil {
+		return m.results.copy(c.result), nil
+	}
+	if err := m.results.Decode(reply, &c.result); err != nil {
+		return *new(R), unknown(r.key(), err) // the update is durable, but what it returned is lost
+	}
+	return c.result, nil
 }
 
 func (m *UpdateMethod[S, A, R]) method(codec Codec[S]) *method {
@@ -164,8 +163,9 @@ func (m *UpdateMethod[S, A, R]) method(codec Codec[S]) *method {
 
 // A mutation is one call of an update.
 type mutation interface {
+	name() string
 	apply(ctx context.Context, base any) (next any, err error) // does not change base
-	request() (method string, args []byte, err error)          // the call, for another node
+	args() ([]byte, error)                                     // for another node
 	reply() ([]byte, error)                                    // the result, for another node; never nil
 }
 
@@ -184,10 +184,9 @@ func (c *updateCall[S, A, R]) apply(ctx context.Context, base any) (any, error) 
 	return &s, err
 }
 
-func (c *updateCall[S, A, R]) request() (string, []byte, error) {
-	args, err := c.method.args.Append(nil, &c.arg)
-	return c.method.name, args, err
-}
+func (c *updateCall[S, A, R]) name() string { return c.method.name }
+
+func (c *updateCall[S, A, R]) args() ([]byte, error) { return c.method.args.Append(nil, &c.arg) }
 
 func (c *updateCall[S, A, R]) reply() ([]byte, error) {
 	return c.method.results.Append([]byte{}, &c.result)
@@ -227,16 +226,12 @@ func (m *ReadMethod[S, A, R]) Call(ctx context.Context, r Ref[S], arg A) (R, err
 
 // away finds the object: it returns the state to read if it is owned here, else its owner's result.
 func (m *ReadMethod[S, A, R]) away(ctx context.Context, r Ref[S], arg A) (snap *snapshot, result R, err error) {
-	args, err := m.args.Append(nil, &arg)
-	if err != nil {
-		return nil, result, err
-	}
-	snap, reply, err := r.collection.table.read(ctx, r.collection.name, r.id, m.name, args)
+	snap, reply, err := r.collection.table.read(ctx, r.key(), m.name, func() ([]byte, error) { return m.args.Append(nil, &arg) })
 	if err != nil || snap != nil {
 		return snap, result, err
 	}
 	if err := m.results.Decode(reply, &result); err != nil {
-		return nil, *new(R), unavailable(Key{r.collection.name, r.id}, err)
+		return nil, *new(R), unavailable(r.key(), err)
 	}
 	return nil, result, nil
 }

@@ -26,8 +26,8 @@ func (a *activation) commit(w *work) {
 	lease := a.serving.lease
 	if !lease.Valid() {
 		a.mu.Unlock()
-		if err := lease.waitToTheEnd(a.serving.ctx); err != nil {
-			a.lose(err)
+		if lease.waitToTheEnd(a.serving.ctx) != nil {
+			<-a.serving.ctx.Done() // the session is over, and its objects are about to be
 		}
 		a.mu.Lock()
 		if a.phase == over {
@@ -55,10 +55,11 @@ func (a *activation) put(w *work) {
 	binary.LittleEndian.PutUint64(r.WriteID[8:], rand.Uint64())
 	next := &snapshot{w.state, r.Version}
 	d, prev, wrote := w.digest, a.tag, a.wrote
+	last := Record{Epoch: a.epoch, Version: a.version}
 	w.body, w.dirty = nil, false
 	a.help()
 	a.mu.Unlock()
-	p := a.write(a.serving.ctx, r, prev, wrote)
+	p := a.write(a.serving.ctx, r, last, prev, wrote)
 	a.mu.Lock()
 	if a.phase == over {
 		return
@@ -72,10 +73,7 @@ func (a *activation) put(w *work) {
 			w.scratch = r.State
 		}
 	case stepAdopt:
-		if err := a.adopt(p.found, p.tag); err != nil {
-			a.giveUp(err)
-			return
-		}
+		a.adopt(p.found)
 		a.table.host.config.Log.Warn("a former owner's late write was found: the updates run again on it", "object", a.key(), "version", a.version)
 		a.rewind(w)
 	case stepRefuse, stepGone:
@@ -101,12 +99,12 @@ func (a *activation) put(w *work) {
 type written struct {
 	step  putStep // stepDone, stepAdopt, stepRefuse, stepGone or stepClash
 	tag   Tag     // of the record that is in the store now
-	found *Record // to be adopted
+	found *loaded // to be adopted
 	err   error
 }
 
 // write writes the record until it is known what came of it, or ctx ends: then it never will be.
-func (a *activation) write(ctx context.Context, r *Record, prev Tag, wrote bool) written {
+func (a *activation) write(ctx context.Context, r *Record, last Record, prev Tag, wrote bool) written {
 	config, key, doubt := &a.table.host.config, a.key(), false
 	for attempt := 0; ; attempt++ {
 		tag, err := config.Committer.Commit(ctx, key, r, prev)
@@ -116,7 +114,7 @@ func (a *activation) write(ctx context.Context, r *Record, prev Tag, wrote bool)
 		case stepDone:
 			return written{step: step, tag: tag}
 		case stepLook:
-			return a.look(ctx, r, wrote, doubt)
+			return a.look(ctx, r, last, wrote, doubt)
 		case stepRefuse:
 			config.Log.Error("the store refused a record", "object", key, "error", err)
 			return written{step: step, err: err}
@@ -127,14 +125,14 @@ func (a *activation) write(ctx context.Context, r *Record, prev Tag, wrote bool)
 			config.Log.Warn("it is not known whether a record was written: trying again", "object", key, "error", err)
 		}
 		doubt = true
-		if sleep(ctx, backoff(attempt)) != nil {
+		if sleep(ctx, backoff(attempt)) != nil || a.committed.Load() == nil { // given up
 			return written{step: stepClash, err: err}
 		}
 	}
 }
 
 // look finds out whose record stands where r was to go.
-func (a *activation) look(ctx context.Context, r *Record, wrote, doubt bool) written {
+func (a *activation) look(ctx context.Context, r *Record, last Record, wrote, doubt bool) written {
 	for attempt := 0; ; attempt++ {
 		record, tag, err := a.table.host.config.Committer.Load(ctx, a.key())
 		var f found
@@ -143,12 +141,14 @@ func (a *activation) look(ctx context.Context, r *Record, wrote, doubt bool) wri
 			f = foundUnreadable
 		case err != nil:
 			a.table.host.config.Log.Warn("the record that was found in place of a new one cannot be loaded: trying again", "object", a.key(), "error", err)
-			if sleep(ctx, backoff(attempt)) != nil {
+			if sleep(ctx, backoff(attempt)) != nil || a.committed.Load() == nil {
 				return written{step: stepClash, err: err}
 			}
 			continue
 		case record == nil:
 			f, err = foundNone, ErrNoBlob
+		case record.WriteID != r.WriteID && !record.Newer(&last):
+			f, err = foundOlder, fmt.Errorf("an older record has come back: epoch %d, version %d", record.Epoch, record.Version)
 		case record.WriteID != r.WriteID:
 			f, err = foundOther, fmt.Errorf("incarnation %x wrote epoch %d, version %d", record.Incarnation, record.Epoch, record.Version)
 		}
@@ -160,8 +160,14 @@ func (a *activation) look(ctx context.Context, r *Record, wrote, doubt bool) wri
 			}
 		case stepGone, stepClash:
 			return a.alarm(step, err)
-		default:
-			return written{step: step, tag: tag, found: record}
+		case stepDone:
+			return written{step: step, tag: tag}
+		case stepAdopt:
+			found, err := a.decode(record, tag)
+			if err != nil {
+				return written{step: stepClash, err: err}
+			}
+			return written{step: step, found: found}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -314,6 +315,9 @@ func TestARecordThatSomebodyElseWroteAfterOursIsAnAlarm(t *testing.T) {
 			t.Fatalf("stored %d: the foreign record was overwritten", w.store.stored())
 		}
 		w.mustGet(n, 10) // the next activation starts from what is there
+		if !strings.Contains(w.log.String(), "ALARM") {
+			t.Fatal("no alarm was raised")
+		}
 	})
 }
 
@@ -340,6 +344,53 @@ func TestAForeignRecordFoundOnALapsedLeaseIsDecidedAfterTheNextRenewal(t *testin
 		}
 		if loads < 2 {
 			t.Fatalf("%d loads: the record was not read again", loads)
+		}
+	})
+}
+
+func TestTheLeaseIsCheckedAfterTheForeignRecordWasRead(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		w.mustGet(n, 0)
+		release := w.store.hold()
+		r := n.add(w.Context(), 1)
+		w.store.write(10)
+		w.store.onLoad = func(_ context.Context, _ object.Key, load func() (*object.Record, object.Tag, error)) (*object.Record, object.Tag, error) {
+			w.store.onLoad = nil
+			record, tag, err := load()
+			w.registry.Disconnect(n.id)
+			time.Sleep(leaseLength + time.Second)
+			return record, tag, err
+		}
+		release()
+		time.Sleep(leaseLength + 2*time.Second)
+		w.mustWait(r)
+		w.store.write(20)
+		w.registry.Reconnect(n.id)
+		if v, err := r.wait(); v != 21 || err != nil {
+			t.Fatalf("%d, %v: the record was adopted on a lapsed lease", v, err)
+		}
+	})
+}
+
+// An owner that was overtaken learns it from a record that is not its own: that is no alarm, only an end.
+func TestAnOvertakenOwnerWaitsForTheWordOfTheRegistry(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.node("a"), w.node("b")
+		w.mustAdd(a, 1, 1)
+		release := w.store.hold()
+		r := a.add(w.Context(), 1)
+		w.registry.Disconnect(a.id)
+		w.registry.Expire(a.id)
+		w.store.onCommit = nil
+		w.mustAdd(b, 10, 11)
+		release()
+		w.mustWait(r)
+		w.registry.Reconnect(a.id)
+		w.mustFail(r, object.ErrUnknownOutcome)
+		w.mustGet(b, 11)
+		if strings.Contains(w.log.String(), "ALARM") {
+			t.Fatal("an ordinary takeover raised an alarm")
 		}
 	})
 }
@@ -376,7 +427,16 @@ func TestARecordDeletedBehindTheOwnersBackEndsTheActivation(t *testing.T) {
 				} else {
 					w.store.answers(durable, gone)
 				}
+				loads := 0
+				w.store.onLoad = func(_ context.Context, _ object.Key, load func() (*object.Record, object.Tag, error)) (*object.Record, object.Tag, error) {
+					loads++
+					return load()
+				}
 				w.mustFail(n.add(w.Context(), 1), c.want)
+				w.mustGet(n, 1)
+				if loads != 1 || !strings.Contains(w.log.String(), "ALARM") {
+					t.Fatalf("%d loads, want 1 and an alarm: the object must begin anew from what is there", loads)
+				}
 			})
 		})
 	}
@@ -385,27 +445,48 @@ func TestARecordDeletedBehindTheOwnersBackEndsTheActivation(t *testing.T) {
 func TestARefusedPutFailsItsUpdatesAndTheObjectGoesOn(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		w.mustAdd(n, 1, 1)
-		hold := make(chan struct{})
-		w.store.onCommit = func(_ context.Context, i int, commit func() (object.Tag, error)) (object.Tag, error) {
-			if i == 1 {
-				<-hold
-				return refuse(nil)
-			}
-			return commit()
+		limited := func(limit int64) *result {
+			r := background(func() (int64, error) { return addBelow.Call(w.Context(), counters.On(n).Ref("a"), limit) })
+			synctest.Wait()
+			return r
 		}
-		refused := n.add(w.Context(), 1)
-		// What ran on the refused state runs again: it must not tell of what has not come to be.
-		limited := background(func() (int64, error) { return addBelow.Call(w.Context(), counters.On(n).Ref("a"), 2) })
-		synctest.Wait()
-		close(hold)
+		gates := w.store.holdEach(2)
+		first := n.add(w.Context(), 1)
+		refused, together := n.add(w.Context(), 1), limited(2) // the second sees 2, and fails
+		w.store.then(1, refuse)
+		close(gates[0])
+		if v, err := first.wait(); v != 1 || err != nil {
+			t.Fatal(v, err)
+		}
+		behind := limited(3) // runs on the state that is refused
+		close(gates[1])
 		w.mustFail(refused, object.ErrUnavailable)
-		if v, err := limited.wait(); v != 2 || err != nil {
-			t.Fatalf("%d, %v: the update answered from a state that was refused", v, err)
+		// What saw the refused state runs again: it must not tell of what has not come to be.
+		a, err1 := together.wait()
+		b, err2 := behind.wait()
+		if err1 != nil || err2 != nil || a+b != 2+3 {
+			t.Fatal(a, err1, b, err2)
 		}
-		if w.store.stored() != 2 {
-			t.Fatalf("stored %d, want 2", w.store.stored())
+		if w.store.stored() != 3 {
+			t.Fatalf("stored %d, want 3", w.store.stored())
 		}
+	})
+}
+
+func TestWhatNobodyWaitsForAnyMoreDoesNotRunAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		w.mustAdd(n, 1, 1)
+		gates := w.store.holdEach(1)
+		w.store.then(1, refuse)
+		refused := n.add(w.Context(), 1)
+		ctx, cancel := context.WithCancel(w.Context())
+		abandoned := n.add(ctx, 10)
+		cancel()
+		w.mustFail(abandoned, object.ErrUnknownOutcome, context.Canceled)
+		close(gates[0])
+		w.mustFail(refused, object.ErrUnavailable)
+		w.mustAdd(n, 1, 2)
 	})
 }
 
@@ -427,6 +508,33 @@ func TestAStoreOutOfReachMeansUnknownAtTheCallersDeadline(t *testing.T) {
 		out.Store(false)
 		w.mustAdd(n, 1, 3) // what was in flight became durable before what came later
 	})
+}
+
+func TestAnOldOrUnreadableRecordInPlaceOfOursIsAnAlarm(t *testing.T) {
+	for name, found := range map[string]func(r *object.Record) error{
+		"old":        func(r *object.Record) error { r.Version--; return nil },
+		"unreadable": func(*object.Record) error { return object.ErrUnreadable },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				n := w.node("n")
+				record := w.store.write(5)
+				w.mustGet(n, 5)
+				w.store.answers(func(func() (object.Tag, error)) (object.Tag, error) { return "", object.ErrConditionFailed })
+				w.store.onLoad = func(context.Context, object.Key, func() (*object.Record, object.Tag, error)) (*object.Record, object.Tag, error) {
+					old := record
+					old.WriteID[0]++
+					return &old, "tag", found(&old)
+				}
+				w.mustFail(n.add(w.Context(), 1), object.ErrUnknownOutcome)
+				w.store.onLoad = nil
+				w.mustAdd(n, 1, 6)
+				if !strings.Contains(w.log.String(), "ALARM") {
+					t.Fatal("no alarm was raised")
+				}
+			})
+		})
+	}
 }
 
 // Section "answer".
@@ -455,18 +563,44 @@ func TestWhenTheSessionEndsAWriteIsUnknownAndAnUpdateThatChangedNothingUnavailab
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		w.mustGet(n, 0)
-		release := w.store.hold()
-		written := n.add(w.Context(), 1) // its put lands on a lapsed lease
+		gates := w.store.holdEach(2)
+		first := n.add(w.Context(), 1)
+		written, unchanged := n.add(w.Context(), 1), n.add(w.Context(), 0) // one batch
+		close(gates[0])
+		if _, err := first.wait(); err != nil {
+			t.Fatal(err)
+		}
 		w.registry.Disconnect(n.id)
 		time.Sleep(leaseLength + time.Second)
-		release()
+		close(gates[1]) // their put lands on a lapsed lease
 		w.mustWait(written)
-		unchanged := n.add(w.Context(), 0)
 		w.mustWait(unchanged)
+		if w.store.stored() != 2 {
+			t.Fatal("the put was not made")
+		}
 		w.registry.Expire(n.id)
 		w.registry.Reconnect(n.id)
 		w.mustFail(written, object.ErrUnknownOutcome)
 		w.mustFail(unchanged, object.ErrUnavailable)
+	})
+}
+
+func TestAnUpdateOnALapsedLeaseWaitsAndIsNotRun(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		w.mustAdd(n, 1, 1)
+		w.registry.Disconnect(n.id)
+		time.Sleep(leaseLength + time.Second)
+		r := n.add(w.Context(), 1)
+		w.mustWait(r)
+		if w.store.count() != 1 {
+			t.Fatal("it was written on a lapsed lease")
+		}
+		time.Sleep(sessionTimeout) // and after a session timeout nobody waits
+		w.mustFail(r, object.ErrUnavailable)
+		if r := n.add(w.Context(), 1); !r.over() {
+			t.Fatal("an update waits although there was no renewal for a session timeout")
+		}
 	})
 }
 

@@ -95,12 +95,10 @@ func methodOf(ctx context.Context) *methodContext {
 // or Err, since most do not.
 type updateContext struct {
 	methodContext
-	lost context.Context // ends when the object's session does
-
 	mu     sync.Mutex
 	merged context.Context
 	cancel context.CancelFunc
-	stop   func() bool
+	over   bool
 }
 
 func (c *updateContext) Value(key any) any {
@@ -115,7 +113,9 @@ func (c *updateContext) merge() context.Context {
 	defer c.mu.Unlock()
 	if c.merged == nil {
 		c.merged, c.cancel = context.WithCancel(c.Context)
-		c.stop = context.AfterFunc(c.lost, c.cancel)
+		if c.over {
+			c.cancel()
+		}
 	}
 	return c.merged
 }
@@ -127,8 +127,8 @@ func (c *updateContext) Err() error            { return c.merge().Err() }
 func (c *updateContext) finish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.over = true
 	if c.merged != nil {
-		c.stop()
 		c.cancel()
 	}
 }
@@ -139,12 +139,12 @@ const nestedTimeout = 10 * time.Second
 
 // enter prepares ctx for an update of key: an update made from inside another has a deadline, and must not
 // wait for one that waits for it.
-func enter(ctx context.Context, key Key) (context.Context, context.CancelFunc, error) {
+func enter(ctx context.Context, key Key, read bool) (context.Context, context.CancelFunc, error) {
 	path := updatePath(ctx)
 	if len(path) == 0 {
 		return ctx, noop, nil
 	}
-	if slices.Contains(path, key) {
+	if !read && slices.Contains(path, key) {
 		var b strings.Builder
 		for _, k := range path {
 			fmt.Fprintf(&b, "%v -> ", k)
@@ -160,6 +160,9 @@ func enter(ctx context.Context, key Key) (context.Context, context.CancelFunc, e
 }
 
 func noop() {}
+
+// isNested tells whether ctx is that of a method, or of a call that one has made from another node.
+func isNested(ctx context.Context) bool { return methodOf(ctx) != nil || len(updatePath(ctx)) > 0 }
 
 // updatePath lists the updates that wait for what ctx is used for, the outermost first.
 func updatePath(ctx context.Context) []Key {

@@ -36,8 +36,17 @@ type Host struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when serving or closed changes; nil while nobody waits
-	closed  bool          // no object wakes any more
+	closing closing       // also guarded by the serving's mu while an object is added
 }
+
+// closing is how far a host has come on its way out.
+type closing int
+
+const (
+	isOpen   closing = iota
+	draining         // no object wakes any more, except for calls from inside a method that runs
+	isClosed         // no object wakes any more
+)
 
 // NewHost makes a host for objects of the defined types. It serves nothing until [Host.Serve] runs.
 func NewHost(config HostConfig, definitions ...Definition) (*Host, error) {
@@ -86,12 +95,28 @@ const stepTimeout = 10 * time.Second
 //
 // The claims that it leaves behind are for the session's Retire to release.
 func (h *Host) Serve(ctx context.Context, session Session) error {
+	defer func() {
+		if ctx.Err() == nil { // even if Serve panics: the session's claims must not be claimed a second time
+			session.Lease().End(fmt.Errorf("%w: the host has stopped serving", ErrUnavailable))
+		}
+	}()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	s := &serving{host: h, session: session, lease: session.Lease(), member: session.Member(), ctx: life, tasks: make(chan *activation)}
 	defer s.tearDown(end)
 	h.serve(s)
 	s.sweep(ctx)
 	return s.lease.Err()
+}
+
+// mayAdd tells whether an object may be added; who asks holds mu until it is.
+func (s *serving) mayAdd(ctx context.Context) error {
+	switch {
+	case s.host.closing == isClosed || s.host.closing == draining && !isNested(ctx):
+		return &closedError{s.host.config.Node}
+	case s.ended || s.lease.Err() != nil:
+		return errMoved
+	}
+	return nil
 }
 
 // work has a worker do what a has to do: one that is idle, whose stack has grown already, else a new one.
@@ -134,7 +159,8 @@ func (s *serving) tearDown(end context.CancelFunc) {
 	for _, t := range s.host.types {
 		for a := range t.all() {
 			if a.serving == s {
-				a.lose(cause)
+				a.end(cause)
+				a.forget()
 			}
 		}
 	}
@@ -179,17 +205,17 @@ func (h *Host) wake() {
 func (h *Host) await(ctx context.Context) (*serving, error) {
 	for {
 		h.mu.Lock()
-		s, closed := h.serving.Load(), h.closed
+		s, closing := h.serving.Load(), h.closing
 		if h.changed == nil && s == nil {
 			h.changed = make(chan struct{})
 		}
 		changed := h.changed
 		h.mu.Unlock()
-		if closed {
-			return nil, fmt.Errorf("node %s: %w", h.config.Node, ErrClosed)
-		}
 		if s != nil {
 			return s, nil
+		}
+		if closing != isOpen {
+			return nil, &closedError{h.config.Node}
 		}
 		select {
 		case <-changed:
@@ -199,37 +225,59 @@ func (h *Host) await(ctx context.Context) (*serving, error) {
 	}
 }
 
+// A closedError says that the node is on its way out.
+type closedError struct{ node string }
+
+func (e *closedError) Error() string {
+	return fmt.Sprintf("node %s is %v: the call had no effect", e.node, ErrClosed)
+}
+func (e *closedError) Unwrap() error { return ErrClosed }
+
 // Close makes calls that need an object that is not awake fail with [ErrClosed]. What is awake stays.
-func (h *Host) Close() {
+func (h *Host) Close() { h.close(isClosed) }
+
+func (h *Host) close(c closing) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.closed = true
+	if s := h.serving.Load(); s != nil {
+		s.mu.Lock() // who found the host open has added its object
+		defer s.mu.Unlock()
+	}
+	h.closing = max(h.closing, c)
 	h.wake()
 }
 
-// Drain is Close, and lets go of all objects: calls that were accepted are finished, then the claims are
-// released. It returns when nothing is left or ctx ends; the error then says how many objects are.
+// Drain lets go of all objects: calls that were accepted are finished, and what they call themselves, then the claims are
+// released. Calls that would wake an object fail with [ErrClosed] from now on. Drain returns when nothing is left, or
+// when ctx ends; the error then says how many objects are.
 func (h *Host) Drain(ctx context.Context) error {
-	h.Close()
+	h.close(draining)
 	for {
 		var all []*activation
 		for _, t := range h.types {
 			all = slices.AppendSeq(all, t.all())
 		}
-		if len(all) == 0 {
+		switch {
+		case len(all) == 0 && h.closing == isClosed:
 			return nil
-		}
-		if ctx.Err() != nil {
+		case len(all) == 0:
+			h.close(isClosed) // and look again: an object may have been added before
+		case ctx.Err() != nil:
 			return fmt.Errorf("object: node %s: %d objects were not drained in time: %w", h.config.Node, len(all), ctx.Err())
+		default:
+			release(ctx, all, false)
 		}
-		release(ctx, all, false)
 	}
 }
 
 // Ready returns nil when the host has a session whose lease holds, and else an error that says what is missing.
 func (h *Host) Ready() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	s := h.serving.Load()
 	switch {
+	case h.closing != isOpen:
+		return &closedError{h.config.Node}
 	case s == nil:
 		return fmt.Errorf("node %s has no session: %w", h.config.Node, ErrUnavailable)
 	case !s.lease.Valid():
@@ -241,7 +289,7 @@ func (h *Host) Ready() error {
 // Owner returns the live member that owns key, without waking the object; ok is false when there is none.
 func (h *Host) Owner(ctx context.Context, key Key) (m Member, ok bool, err error) {
 	if h.types[key.Type] == nil {
-		return m, false, unknownType(h, key.Type)
+		return m, false, unknownType(h.config.Node, key.Type)
 	}
 	if err := key.Validate(); err != nil {
 		return m, false, err
@@ -249,8 +297,8 @@ func (h *Host) Owner(ctx context.Context, key Key) (m Member, ok bool, err error
 	return h.config.Registry.Owner(ctx, key)
 }
 
-func unknownType(h *Host, name string) error {
-	return fmt.Errorf("%w %q: node %s was opened without it: give its definition to Open", ErrUnknownType, name, h.config.Node)
+func unknownType(node, name string) error {
+	return fmt.Errorf("%w %q: node %q was opened without it: give its definition to Open", ErrUnknownType, name, node)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

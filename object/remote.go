@@ -33,21 +33,26 @@ type PutMode struct {
 }
 
 // Handle answers a call that came from another node. If this node does not own the object and cannot claim it, the
-// error is a [*NotOwnerError] that says who does.
+// error is a [*NotOwnerError] that says who does, or a zero owner if that is not known.
 func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error) {
 	t := h.types[r.Key.Type]
 	if t == nil {
-		return nil, unknownType(h, r.Key.Type)
+		return nil, unknownType(h.config.Node, r.Key.Type)
 	}
 	m := t.def.methods[r.Method]
 	if m == nil {
 		return nil, fmt.Errorf("%v: %w %q: does its node run another version of the program?", r.Key, ErrUnknownMethod, r.Method)
 	}
 	ctx = context.WithValue(WithCaller(ctx, r.Caller), updateKey{}, r.Path)
+	ctx, leave, err := enter(ctx, r.Key, m.read != nil)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if m.read != nil {
 		snap, err := t.view(ctx, r.Key.ID)
 		if err != nil {
-			return nil, err
+			return nil, notHere(r.Key, err)
 		}
 		return m.read(&methodContext{ctx, t, r.Key.ID}, snap, r.Args)
 	}
@@ -56,79 +61,86 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 		return nil, unavailable(r.Key, fmt.Errorf("the argument of %s cannot be read: %w", r.Method, err))
 	}
 	o.mode = r.Mode
-	ctx, leave, err := enter(ctx, r.Key)
-	if err != nil {
+	if err := t.local(ctx, r.Key.ID, o); err != nil && o.run == nil {
+		return nil, notHere(r.Key, err)
+	} else if err != nil {
 		return nil, err
 	}
-	defer leave()
-	if err := t.local(ctx, r.Key.ID, o); err != nil {
-		return nil, err
+	if reply, err = o.reply(); err != nil {
+		return nil, unknown(r.Key, fmt.Errorf("it was updated, but what it returned cannot be encoded: %w", err))
 	}
-	return o.reply()
+	return reply, nil
 }
 
-// forward sends a call to the object's owner. again says that it surely did not run there and may find
-// another owner.
-func (t *table) forward(ctx context.Context, owner Member, r *Request) (reply []byte, again bool, err error) {
-	if t.host.config.Transport == nil {
-		return nil, false, unavailable(r.Key, fmt.Errorf("it is owned by node %s and there is no transport", owner.Name))
+// notHere has the caller look for the object elsewhere if err, which no method has returned, says that this node is on its way out.
+func notHere(key Key, err error) error {
+	if errors.Is(err, ErrClosed) {
+		return &NotOwnerError{Key: key}
 	}
-	r.Caller, r.Path = From(ctx).Caller, updatePath(ctx)
-	reply, err = t.host.config.Transport.Call(ctx, owner, r)
-	var moved *NotOwnerError
-	if !errors.As(err, &moved) && !errors.Is(err, ErrClosed) {
-		return reply, false, err
-	}
-	if err := sleep(ctx, jitter(20*time.Millisecond)); err != nil {
-		return nil, false, unavailable(r.Key, fmt.Errorf("its owner is changing: %w", err))
-	}
-	return nil, true, nil
+	return err
 }
 
 // read returns the object's committed state if it is owned here, else the reply of its owner to the read.
-func (t *table) read(ctx context.Context, name, id, method string, args []byte) (*snapshot, []byte, error) {
+func (t *table) read(ctx context.Context, key Key, method string, args func() ([]byte, error)) (snap *snapshot, reply []byte, err error) {
 	if t == nil {
-		return nil, nil, fmt.Errorf("%w %q: give its definition to Open", ErrUnknownType, name)
+		return nil, nil, unknownType("", key.Type)
 	}
-	for {
-		snap, err := t.view(ctx, id)
-		var elsewhere *NotOwnerError
-		if !errors.As(err, &elsewhere) {
-			return snap, nil, err
-		}
-		reply, again, err := t.forward(ctx, elsewhere.Owner, &Request{Key: Key{t.def.name, id}, Method: method, Args: args})
-		if !again {
-			return nil, reply, err
-		}
+	ctx, leave, err := enter(ctx, key, true)
+	if err != nil {
+		return nil, nil, err
 	}
+	defer leave()
+	here := func() (err error) {
+		snap, err = t.view(ctx, key.ID)
+		return err
+	}
+	if err = here(); err != nil {
+		reply, err = t.forward(ctx, err, here, &Request{Key: key, Method: method}, args)
+	}
+	return snap, reply, err
 }
 
 // update has o run where the object is owned. The reply is nil if that is here: o has the result then.
-func (t *table) update(ctx context.Context, name, id string, o *op) ([]byte, error) {
+func (t *table) update(ctx context.Context, key Key, o *op) (reply []byte, err error) {
 	if t == nil {
-		return nil, fmt.Errorf("%w %q: give its definition to Open", ErrUnknownType, name)
+		return nil, unknownType("", key.Type)
 	}
-	ctx, leave, err := enter(ctx, Key{t.def.name, id})
+	ctx, leave, err := enter(ctx, key, false)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	if err = t.local(ctx, key.ID, o); err == nil {
+		return nil, nil
+	}
+	here := func() error { return t.local(ctx, key.ID, o) }
+	return t.forward(ctx, err, here, &Request{Key: key, Method: o.name(), Mode: o.mode}, o.args)
+}
+
+// forward sends a call to the owner that refused names, and tries here again when that owner does not have the object
+// any more. The reply is nil if it succeeded here. Other errors than a refusal are handed back.
+func (t *table) forward(ctx context.Context, refused error, here func() error, r *Request, args func() ([]byte, error)) (reply []byte, err error) {
 	for {
-		err := t.local(ctx, id, o)
-		if err == nil {
-			return nil, nil
-		}
 		var elsewhere *NotOwnerError
+		if !errors.As(refused, &elsewhere) {
+			return nil, refused
+		}
+		if t.host.config.Transport == nil {
+			return nil, unavailable(r.Key, fmt.Errorf("there is no transport: %w", refused))
+		}
+		if r.Args, err = args(); err != nil {
+			return nil, fmt.Errorf("%v: the argument of %s cannot be encoded: %w", r.Key, r.Method, err)
+		}
+		r.Caller, r.Path = From(ctx).Caller, updatePath(ctx)
+		reply, err = t.host.config.Transport.Call(ctx, elsewhere.Owner, r)
 		if !errors.As(err, &elsewhere) {
-			return nil, err
-		}
-		method, args, err := o.request()
-		if err != nil {
-			return nil, err
-		}
-		reply, again, err := t.forward(ctx, elsewhere.Owner, &Request{Key: Key{t.def.name, id}, Method: method, Args: args, Mode: o.mode})
-		if !again {
 			return reply, err
+		}
+		if err := sleep(ctx, jitter(20*time.Millisecond)); err != nil {
+			return nil, unavailable(r.Key, fmt.Errorf("its owner is changing: %w", err))
+		}
+		if refused = here(); refused == nil {
+			return nil, nil
 		}
 	}
 }

@@ -105,7 +105,8 @@ type found int
 
 const (
 	foundOurs       found = iota // the record with our write id
-	foundOther                   // another record
+	foundOther                   // another record, newer than the one that ours was to follow
+	foundOlder                   // another record, not newer: somebody has put back an old one
 	foundNone                    // surely nothing
 	foundUnreadable              // something that is surely not a record of the object
 )
@@ -119,10 +120,10 @@ func afterLook(f found, leaseValid, wrote, doubt bool) putStep {
 		return stepDone
 	case f == foundNone && !doubt:
 		return stepGone
+	case f == foundOther && !leaseValid:
+		return stepWait
 	case f != foundOther || wrote:
 		return stepClash
-	case !leaseValid:
-		return stepWait
 	default:
 		return stepAdopt
 	}

@@ -93,7 +93,9 @@ func TestAfterLook(t *testing.T) {
 		{foundOther, true, false, false, stepAdopt},
 		{foundOther, false, false, false, stepWait},
 		{foundOther, true, true, false, stepClash},
-		{foundOther, false, true, false, stepClash},
+		{foundOther, false, true, false, stepWait}, // overtaken, it seems: for the registry to say
+		{foundOlder, true, false, false, stepClash},
+		{foundOlder, true, true, false, stepClash},
 		{foundNone, true, false, false, stepGone},
 		{foundNone, true, true, false, stepGone},
 		{foundNone, true, false, true, stepClash},

@@ -81,7 +81,8 @@ var (
 )
 
 // A Committer reads and writes objects' records. The one of package persist puts each record as a blob of
-// its own; another may put many objects' records at once.
+// its own; another may put many objects' records at once. Its methods are called concurrently. They return in bounded
+// time, within seconds, whatever becomes of the store: an object waits for one write before it makes the next.
 type Committer interface {
 	// Load returns key's record and its tag, and a nil record when there surely is none. The error matches
 	// [ErrUnreadable] when what is there is surely not a record of key that this program can read.

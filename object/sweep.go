@@ -77,8 +77,13 @@ func release(ctx context.Context, all []*activation, onlyIdle bool) {
 			}
 		})
 	}
+feed:
 	for _, a := range all {
-		next <- a
+		select {
+		case next <- a:
+		case <-ctx.Done():
+			break feed
+		}
 	}
 	close(next)
 	group.Wait()

@@ -72,17 +72,9 @@ func (t *table) view(ctx context.Context, id string) (*snapshot, error) {
 		if snap := t.resident(id); snap != nil {
 			return snap, nil
 		}
-		a, err := t.find(ctx, id)
-		if err != nil {
+		if _, err := t.find(ctx, id); err != nil {
 			return nil, err
 		}
-		lease := a.serving.lease
-		if err := lease.Wait(ctx); err == nil {
-			continue
-		} else if lease.Err() == nil {
-			return nil, unavailable(a.key(), err)
-		}
-		a.lose(lease.Err()) // it can wake under the next session
 	}
 }
 
@@ -90,7 +82,7 @@ func (t *table) view(ctx context.Context, id string) (*snapshot, error) {
 func (t *table) local(ctx context.Context, id string, o *op) error {
 	for {
 		a := t.lookup(id)
-		if a == nil {
+		if a == nil || !a.serving.lease.Valid() {
 			var err error
 			if a, err = t.find(ctx, id); err != nil {
 				return err
@@ -109,55 +101,71 @@ func (t *table) local(ctx context.Context, id string, o *op) error {
 // errMoved says that an activation is over or not yet there, and that the update it was given did not run.
 var errMoved = errors.New("moved")
 
-// find returns the object's activation once it serves, waking the object where need be.
+// find returns the object's activation once it serves and its lease is valid, waking the object where need be.
 func (t *table) find(ctx context.Context, id string) (*activation, error) {
 	for {
-		a := t.lookup(id)
-		if a == nil {
-			if err := validateID(id); err != nil {
-				return nil, err
-			}
-			s, err := t.host.await(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if a = t.insert(id, s); a == nil {
+		a, s, err := t.activation(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if a != nil {
+			if change := a.changing(); change != nil {
+				select {
+				case <-change.done:
+				case <-ctx.Done():
+					return nil, unavailable(a.key(), fmt.Errorf("it is %v: %w", change.phase, ended(ctx)))
+				}
+				if change.err != nil {
+					return nil, change.err
+				}
 				continue
 			}
-		}
-		change := a.changing()
-		if change == nil {
-			return a, nil
-		}
-		select {
-		case <-change.done:
-			if change.err != nil {
-				return nil, change.err
+			if err := s.lease.Wait(ctx); err == nil {
+				return a, nil
+			} else if s.lease.Err() == nil {
+				return nil, unavailable(a.key(), err)
 			}
+		}
+		// The session is over. When its objects have been torn down they can wake under the next one.
+		select {
+		case <-s.ctx.Done():
 		case <-ctx.Done():
-			return nil, unavailable(a.key(), fmt.Errorf("it is %v: %w", change.phase, ended(ctx)))
+			return nil, unavailable(Key{t.def.name, id}, fmt.Errorf("its node has lost the session: %w", ended(ctx)))
 		}
 	}
 }
 
-// insert returns the object's activation; one that is new is waking. It returns nil if s has ended.
-func (t *table) insert(id string, s *serving) *activation {
+// activation returns the object's activation, a new one if there is none, and what it is served under. The activation is
+// nil if that is over.
+func (t *table) activation(ctx context.Context, id string) (*activation, *serving, error) {
+	if a := t.lookup(id); a != nil {
+		return a, a.serving, nil
+	}
+	if err := validateID(id); err != nil {
+		return nil, nil, err
+	}
+	s, err := t.host.await(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.ended {
-		return nil
+	if err := s.mayAdd(ctx); err == errMoved {
+		return nil, s, nil
+	} else if err != nil {
+		return nil, nil, err
 	}
 	sh := t.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	a := sh.m[id]
-	if a == nil {
-		a = &activation{table: t, id: id, serving: s, phase: waking, change: newTransition(waking)}
-		a.touch()
-		sh.m[id] = a
-		s.workers.Go(a.wake)
+	if a := sh.m[id]; a != nil {
+		return a, a.serving, nil
 	}
-	return a
+	a := &activation{table: t, id: id, serving: s, phase: waking, change: newTransition(waking)}
+	a.touch()
+	sh.m[id] = a
+	s.workers.Go(a.wake)
+	return a, s, nil
 }
 
 func (t *table) remove(a *activation) {

@@ -17,8 +17,8 @@ const (
 // A Type describes a type of object whose state is an S. It is a value like any other: nothing is
 // registered anywhere. Do not change it once a node was opened with it.
 //
-// The state is stored as msgpack, a struct as the array of its exported fields in their order: add fields
-// at the end.
+// Without a Codec the state is stored as msgpack, a struct as the map of its exported fields: fields may be added, then
+// they have their default in what was stored before; what is stored of a field that is not there any more is dropped.
 type Type[S any] struct {
 	// Name names the type in keys, and so in the store, for ever.
 	Name string
@@ -62,7 +62,6 @@ type definition struct {
 	maxState int
 	maxQueue int
 	fresh    func() any
-	clone    func(any) any
 	encode   func(dst []byte, state any) ([]byte, error)
 	decode   func([]byte) (any, error)
 	methods  map[string]*method
@@ -96,7 +95,6 @@ func (t *Type[S]) define() (*definition, error) {
 		maxState: orDefault(t.MaxState, DefaultMaxState),
 		maxQueue: orDefault(t.MaxQueue, DefaultMaxQueue),
 		fresh:    func() any { s := t.fresh(); return &s },
-		clone:    func(state any) any { s := codec.Clone(state.(*S)); return &s },
 		encode:   func(dst []byte, state any) ([]byte, error) { return codec.Append(dst, state.(*S)) },
 		decode: func(src []byte) (any, error) {
 			s := t.fresh()

@@ -3,7 +3,6 @@ package object
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"slices"
 )
 
@@ -16,8 +15,10 @@ type op struct {
 	done    chan struct{} // capacity 1
 	phase   opPhase       // guarded by the activation's mu, as are those below
 	changed bool          // the run has changed the state
+	gone    bool          // the caller was told that nobody knows: o need not run again
 	err     error
-	first   updateContext // of the first run, here to save an allocation
+	first   updateContext  // of the first run, here to save an allocation
+	run     *updateContext // of the last run
 }
 
 type opPhase uint8
@@ -60,6 +61,9 @@ type work struct {
 
 // do has the object run o and waits for the answer. errMoved says that o did not run here.
 func (a *activation) do(ctx context.Context, o *op) error {
+	if ctx.Err() != nil {
+		return unavailable(a.key(), ended(ctx))
+	}
 	o.ctx, o.phase, o.changed = ctx, opQueued, false
 	if err := a.submit(o); err != nil {
 		return err
@@ -89,8 +93,8 @@ func (a *activation) submit(o *op) error {
 		a.work.state, a.work.digest, a.work.size = a.committed.Load().state, a.digest, a.size
 	}
 	w := a.work
-	if n := len(w.waiting()); n >= a.table.def.maxQueue {
-		return fmt.Errorf("%v: %w: %d updates are waiting to be run; try again later", a.key(), ErrOverloaded, n)
+	if n := len(w.waiting()) + len(w.ran); n >= a.table.def.maxQueue {
+		return fmt.Errorf("%v: %w: %d updates are waiting; try again later", a.key(), ErrOverloaded, n)
 	}
 	if o.done == nil {
 		o.done = a.table.host.done.Get().(chan struct{})
@@ -113,6 +117,7 @@ func (a *activation) withdraw(o *op) error {
 		}
 		return unavailable(a.key(), fmt.Errorf("the update was still waiting to be run: %w", ended(o.ctx)))
 	default:
+		o.gone = true
 		return unknown(a.key(), ended(o.ctx))
 	}
 }
@@ -150,6 +155,7 @@ func (w *work) take() *op {
 
 // requeue puts ops before those that wait.
 func (w *work) requeue(ops ...*op) {
+	ops = slices.DeleteFunc(ops, func(o *op) bool { return o.gone })
 	for _, o := range ops {
 		o.phase, o.changed = opQueued, false
 	}
@@ -197,12 +203,14 @@ func (a *activation) run(w *work) {
 		return
 	}
 	base, scratch := w.state, w.scratch
-	a.mu.Unlock()
-	next, err := a.apply(o, base)
-	var body []byte
-	if err == nil {
-		body, err = a.encode(scratch[:0], next)
+	if o.run == nil {
+		o.run = &o.first
+	} else {
+		o.run = new(updateContext)
 	}
+	o.run.methodContext = methodContext{o.ctx, a.table, a.id}
+	a.mu.Unlock()
+	next, body, err := a.apply(o, base, scratch[:0])
 	a.mu.Lock()
 	if a.phase == over {
 		return // the caller has been told
@@ -238,26 +246,22 @@ func (a *activation) ran(w *work, o *op, next any, err error) {
 	w.ran = append(w.ran, o)
 }
 
-// apply runs o's method on a copy of base.
-func (a *activation) apply(o *op, base any) (next any, err error) {
-	ctx := &o.first
-	if ctx.Context != nil {
-		ctx = new(updateContext) // the first one has ended
-	}
-	ctx.methodContext, ctx.lost = methodContext{o.ctx, a.table, a.id}, a.serving.ctx
+// apply runs o's method on a copy of base and encodes what comes out.
+func (a *activation) apply(o *op, base any, scratch []byte) (next any, body []byte, err error) {
 	returned := false
 	defer func() {
-		ctx.finish()
+		o.run.finish()
 		if p := recover(); p != nil {
-			name, _, _ := o.request()
-			err = ctx.panicked(name, p)
+			err = o.run.panicked(o.name(), p)
 		} else if !returned {
 			a.exited(o)
 		}
 	}()
-	next, err = o.apply(ctx, base)
+	if next, err = o.apply(o.run, base); err == nil {
+		body, err = a.encode(scratch, next)
+	}
 	returned = true
-	return next, err
+	return next, body, err
 }
 
 // exited is called when a method has ended its goroutine with runtime.Goexit, as testing's FailNow does:
@@ -272,14 +276,9 @@ func (a *activation) exited(o *op) {
 	}
 }
 
-// encode encodes a state; a user's own encoder may fail or panic.
-func (a *activation) encode(dst []byte, state any) (body []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v: its state cannot be encoded: %v\n%s", a.key(), p, debug.Stack())
-		}
-	}()
-	if body, err = a.table.def.encode(dst, state); err != nil {
+func (a *activation) encode(dst []byte, state any) ([]byte, error) {
+	body, err := a.table.def.encode(dst, state)
+	if err != nil {
 		return nil, fmt.Errorf("%v: its state cannot be encoded: %w", a.key(), err)
 	}
 	return body, nil

@@ -3,7 +3,9 @@ package object_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,6 +35,7 @@ type world struct {
 	clock    func() time.Duration
 	types    []object.Definition
 	env      any
+	log      *record
 
 	mu    sync.Mutex
 	hosts map[uuid.UUID]*object.Host
@@ -42,13 +45,31 @@ type world struct {
 func inWorld(t *testing.T, test func(w *world), types ...object.Definition) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		w := &world{T: t, hosts: make(map[uuid.UUID]*object.Host), types: append(types, counters)}
+		w := &world{T: t, log: new(record), hosts: make(map[uuid.UUID]*object.Host), types: append(types, counters)}
 		w.clock = func() time.Duration { return time.Since(start) }
 		w.registry = memregistry.New(memregistry.Options{Clock: func() time.Duration { return w.clock() }, Lease: leaseLength, SessionTimeout: sessionTimeout})
 		w.store = &store{Committer: persist.NewRecords(persist.NewMemory()), world: w}
 		defer w.registry.Close()
 		test(w)
 	})
+}
+
+// A record is a log that a test can read.
+type record struct {
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.String()
 }
 
 // A node is a host that serves under a session of its own.
@@ -65,7 +86,7 @@ func (w *world) node(name string) *node {
 	w.Helper()
 	h, err := object.NewHost(object.HostConfig{
 		Node: name, Registry: w.registry, Committer: w.store, Transport: w, Env: w.env,
-		Log: slog.New(slog.NewTextHandler(w.Output(), nil)),
+		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.Output(), w.log), nil)),
 	}, w.types...)
 	if err != nil {
 		w.Fatal(err)
@@ -291,7 +312,33 @@ func (w *world) mustWait(r *result) {
 	}
 }
 
-// hold makes the store wait with puts until release is called with how each is to go on.
+// holdEach holds each of the next n puts until its gate is closed.
+func (s *store) holdEach(n int) (gates []chan struct{}) {
+	first := s.count()
+	for range n {
+		gates = append(gates, make(chan struct{}))
+	}
+	s.onCommit = func(_ context.Context, i int, commit func() (object.Tag, error)) (object.Tag, error) {
+		if i -= first; i < n {
+			<-gates[i]
+		}
+		return commit()
+	}
+	return gates
+}
+
+// then has the put of that number answered by the function, after what else holds it.
+func (s *store) then(n int, answer func(commit func() (object.Tag, error)) (object.Tag, error)) {
+	before := s.onCommit
+	s.onCommit = func(ctx context.Context, i int, commit func() (object.Tag, error)) (object.Tag, error) {
+		if i != n {
+			return before(ctx, i, commit)
+		}
+		return before(ctx, i, func() (object.Tag, error) { return answer(commit) })
+	}
+}
+
+// hold makes the store wait with puts until release is called, or their context ends.
 func (s *store) hold() (release func()) {
 	gate := make(chan struct{})
 	s.onCommit = func(ctx context.Context, _ int, commit func() (object.Tag, error)) (object.Tag, error) {

@@ -1,5 +1,5 @@
 // Package reflectcodec copies and encodes Go values by reflection, for types that bring no codec of their own:
-// msgpack, structs as arrays of their exported fields in order.
+// msgpack, structs as maps of their exported fields.
 package reflectcodec
 
 import (
@@ -29,7 +29,6 @@ func (Codec[T]) Append(dst []byte, v *T) ([]byte, error) {
 	enc := msgpack.GetEncoder()
 	defer msgpack.PutEncoder(enc)
 	enc.Reset(buf)
-	enc.UseArrayEncodedStructs(true)
 	enc.SetSortMapKeys(true) // equal states have equal bytes where msgpack can see to it
 	err := enc.Encode(v)
 	return buf.Bytes(), err
