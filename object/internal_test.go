@@ -1,0 +1,143 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Moments that no caller can arrange.
+
+type number struct{ N int }
+
+var numbers = &Type[number]{Name: "number"}
+
+// A scriptedSession is one whose claims and lease the test holds in its hands.
+type scriptedSession struct {
+	lease   *Lease
+	release func()
+}
+
+func (s *scriptedSession) Member() Member { return Member{} }
+func (s *scriptedSession) Lease() *Lease  { return s.lease }
+func (s *scriptedSession) Claim(context.Context, Key) (Claim, error) {
+	return scriptedClaim{s}, nil
+}
+func (s *scriptedSession) Retire(context.Context) error { return nil }
+
+type scriptedClaim struct{ s *scriptedSession }
+
+func (scriptedClaim) ServeAt() time.Duration { return 0 }
+func (c scriptedClaim) Release(context.Context) error {
+	if c.s.release != nil {
+		c.s.release()
+	}
+	return nil
+}
+
+// A gatedCommitter keeps nothing and holds each write until the gate is closed.
+type gatedCommitter struct{ gate chan struct{} }
+
+func (gatedCommitter) Load(context.Context, Key) (*Record, Tag, error) { return nil, "", nil }
+func (c gatedCommitter) Commit(context.Context, Key, *Record, Tag) (Tag, error) {
+	<-c.gate
+	return "tag", nil
+}
+
+// script runs the test on a host whose serving nobody sweeps or tears down but the test.
+func script(t *testing.T, test func(h *Host, s *serving, session *scriptedSession, gate chan struct{})) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		h, err := NewHost(HostConfig{Committer: gatedCommitter{gate}}, numbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		lease := NewLease(func() time.Duration { return time.Since(start) }, time.Second, 3*time.Second)
+		lease.Renewed(0)
+		session := &scriptedSession{lease: lease}
+		life, end := context.WithCancel(context.Background())
+		s := &serving{host: h, session: session, lease: lease, ctx: life, tasks: make(chan *activation)}
+		h.serve(s)
+		test(h, s, session, gate)
+		s.tearDown(end)
+	})
+}
+
+// Who has found the object before it is released finds no state in it when the claim is given up: from then on there
+// may be another owner.
+func TestTheStateIsClearedBeforeTheClaimIsReleased(t *testing.T) {
+	script(t, func(h *Host, s *serving, session *scriptedSession, _ chan struct{}) {
+		if _, err := numbers.On(h).Get(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		a := h.types["number"].lookup("a")
+		released := false
+		session.release = func() {
+			released = true
+			if a.committed.Load() != nil {
+				t.Error("the state is still there when the claim is released")
+			}
+		}
+		a.release(t.Context(), false)
+		if !released || a.committed.Load() != nil {
+			t.Error("not released, or not cleared")
+		}
+	})
+}
+
+// A write that became durable on a lapsed lease is not acknowledged when the session ends, however late the host learns it.
+func TestTheEndOfTheSessionAcknowledgesNothing(t *testing.T) {
+	script(t, func(h *Host, s *serving, session *scriptedSession, gate chan struct{}) {
+		answer := make(chan error, 1)
+		go func() { answer <- numbers.On(h).Put(context.Background(), "a", number{1}) }()
+		synctest.Wait()
+		time.Sleep(2 * time.Second) // the lease has lapsed
+		close(gate)
+		synctest.Wait()
+		session.lease.End(errors.New("expired"))
+		synctest.Wait()
+		select {
+		case err := <-answer:
+			t.Fatalf("answered %v between the end of the session and the teardown", err)
+		default:
+		}
+		go func() { // the teardown comes after this function
+			if err := <-answer; !errors.Is(err, ErrUnknownOutcome) {
+				t.Errorf("error %v", err)
+			}
+		}()
+	})
+}
+
+// A put that comes back after the object was given up changes nothing any more.
+func TestALateResultIsIgnored(t *testing.T) {
+	script(t, func(h *Host, s *serving, session *scriptedSession, gate chan struct{}) {
+		go numbers.On(h).Put(context.Background(), "a", number{1})
+		synctest.Wait()
+		a := h.types["number"].lookup("a")
+		a.abandon(context.Background(), errors.New("given up"))
+		close(gate)
+		synctest.Wait()
+		if a.committed.Load() != nil {
+			t.Error("an object that was given up has a state to answer from")
+		}
+	})
+}
+
+// A call that asked whether the host is open before a drain must not wake its object after it.
+func TestNothingWakesAfterADrain(t *testing.T) {
+	script(t, func(h *Host, s *serving, session *scriptedSession, _ chan struct{}) {
+		if _, err := h.await(t.Context()); err != nil { // such a call, held up here
+			t.Fatal(err)
+		}
+		if err := h.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.mayAdd(t.Context()); !errors.Is(err, ErrClosed) {
+			t.Errorf("an object may wake: %v", err)
+		}
+	})
+}
