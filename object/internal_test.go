@@ -47,7 +47,7 @@ func (c gatedCommitter) Commit(context.Context, Key, *Record, Tag) (Tag, error) 
 }
 
 // script runs the test on a host whose serving nobody sweeps or tears down but the test.
-func script(t *testing.T, test func(h *Host, s *serving, session *scriptedSession, gate chan struct{})) {
+func script(t *testing.T, test func(t *testing.T, h *Host, s *serving, session *scriptedSession, gate chan struct{})) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
 		h, err := NewHost(HostConfig{Committer: gatedCommitter{gate}}, numbers)
@@ -61,7 +61,7 @@ func script(t *testing.T, test func(h *Host, s *serving, session *scriptedSessio
 		life, end := context.WithCancel(context.Background())
 		s := &serving{host: h, session: session, lease: lease, ctx: life, tasks: make(chan *activation)}
 		h.serve(s)
-		test(h, s, session, gate)
+		test(t, h, s, session, gate)
 		s.tearDown(end)
 	})
 }
@@ -69,7 +69,7 @@ func script(t *testing.T, test func(h *Host, s *serving, session *scriptedSessio
 // Who has found the object before it is released finds no state in it when the claim is given up: from then on there
 // may be another owner.
 func TestTheStateIsClearedBeforeTheClaimIsReleased(t *testing.T) {
-	script(t, func(h *Host, s *serving, session *scriptedSession, _ chan struct{}) {
+	script(t, func(t *testing.T, h *Host, s *serving, session *scriptedSession, _ chan struct{}) {
 		if _, err := numbers.On(h).Get(t.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestTheStateIsClearedBeforeTheClaimIsReleased(t *testing.T) {
 
 // A write that became durable on a lapsed lease is not acknowledged when the session ends, however late the host learns it.
 func TestTheEndOfTheSessionAcknowledgesNothing(t *testing.T) {
-	script(t, func(h *Host, s *serving, session *scriptedSession, gate chan struct{}) {
+	script(t, func(t *testing.T, h *Host, s *serving, session *scriptedSession, gate chan struct{}) {
 		answer := make(chan error, 1)
 		go func() { answer <- numbers.On(h).Put(context.Background(), "a", number{1}) }()
 		synctest.Wait()
@@ -114,7 +114,7 @@ func TestTheEndOfTheSessionAcknowledgesNothing(t *testing.T) {
 
 // A put that comes back after the object was given up changes nothing any more.
 func TestALateResultIsIgnored(t *testing.T) {
-	script(t, func(h *Host, s *serving, session *scriptedSession, gate chan struct{}) {
+	script(t, func(t *testing.T, h *Host, s *serving, session *scriptedSession, gate chan struct{}) {
 		go numbers.On(h).Put(context.Background(), "a", number{1})
 		synctest.Wait()
 		a := h.types["number"].lookup("a")
@@ -129,7 +129,7 @@ func TestALateResultIsIgnored(t *testing.T) {
 
 // A call that asked whether the host is open before a drain must not wake its object after it.
 func TestNothingWakesAfterADrain(t *testing.T) {
-	script(t, func(h *Host, s *serving, session *scriptedSession, _ chan struct{}) {
+	script(t, func(t *testing.T, h *Host, s *serving, session *scriptedSession, _ chan struct{}) {
 		if _, err := h.await(t.Context()); err != nil { // such a call, held up here
 			t.Fatal(err)
 		}
