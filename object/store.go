@@ -11,7 +11,8 @@ import (
 //
 // Names are paths of one or more segments joined by '/'. A segment has 1 to 240 bytes out of
 // a-z 0-9 - _ . @ % +, and no dot first. No name is another name's folder ("a" and "a/b" do not both
-// exist). The writer of names sees to that (package persist); a store refuses other names.
+// exist). A name has at most 1024 bytes. The writer of names sees to that (package persist); a store refuses other names:
+// Put and Delete with [ErrRefused], Get with an error that matches no sentinel.
 //
 // All methods may be called concurrently and honour ctx. Their errors name the operation and the blob. An
 // error that matches none of the sentinels of this file means that nothing is known: a Put may have taken
@@ -27,12 +28,13 @@ type Store interface {
 	// a tag and there is no blob, [ErrRefused] when this put was refused and has surely not taken effect.
 	Put(ctx context.Context, name string, body []byte, c Condition) (Tag, error)
 
-	// Delete removes the blob if the condition holds. Errors are those of Put; without a condition,
-	// deleting what is not there is no error.
+	// Delete removes the blob if the condition, which is not IfAbsent, holds. Errors are those of Put; without a
+	// condition, deleting what is not there is no error.
 	Delete(ctx context.Context, name string, c Condition) error
 
 	// List returns, in the order of their bytes, up to limit (1 to 1000) names that begin with prefix and
-	// come after the name after ("" for the first page). Fewer than limit names: there are no more.
+	// come after the name after ("" for the first page). Fewer than limit names: there are no more. Another limit is an
+	// error.
 	List(ctx context.Context, prefix, after string, limit int) (names []string, err error)
 }
 
@@ -42,18 +44,19 @@ type Tag string
 
 // A Condition says when a put or a delete may take effect. The zero Condition is: always.
 type Condition struct {
-	match  Tag
-	absent bool
+	matches bool
+	tag     Tag
+	absent  bool
 }
 
 // IfMatch holds while the blob's tag is tag.
-func IfMatch(tag Tag) Condition { return Condition{match: tag} }
+func IfMatch(tag Tag) Condition { return Condition{matches: true, tag: tag} }
 
 // IfAbsent holds while there is no blob.
 func IfAbsent() Condition { return Condition{absent: true} }
 
-// Match returns the tag that the condition asks for, "" if none.
-func (c Condition) Match() Tag { return c.match }
+// Match returns the tag that the condition asks for; ok is false if it asks for none.
+func (c Condition) Match() (tag Tag, ok bool) { return c.tag, c.matches }
 
 // Absent tells whether the condition asks for no blob.
 func (c Condition) Absent() bool { return c.absent }
@@ -64,9 +67,9 @@ func (c Condition) Check(exists bool, tag Tag) error {
 	switch {
 	case c.absent && exists:
 		return ErrConditionFailed
-	case c.match != "" && !exists:
+	case c.matches && !exists:
 		return ErrNoBlob
-	case c.match != "" && c.match != tag:
+	case c.matches && c.tag != tag:
 		return ErrConditionFailed
 	}
 	return nil

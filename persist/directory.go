@@ -117,13 +117,15 @@ func (d *Directory) mend() error {
 	if err := d.disk.MakeFolder(temporaryFolder); err != nil && !errors.Is(err, fs.ErrExist) {
 		return advised(err)
 	}
-	left, err := d.disk.ReadFolder(temporaryFolder)
-	if err != nil {
-		return err
-	}
-	for _, f := range left {
-		if err := d.disk.Remove(temporaryFolder + "/" + f.Name()); err != nil {
-			return fmt.Errorf("remove what an interrupted process left: %w", advised(err))
+	for _, folder := range []string{temporaryFolder, checkFolder} {
+		left, err := d.disk.ReadFolder(folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, f := range left {
+			if err := d.disk.Remove(folder + "/" + f.Name()); err != nil {
+				return fmt.Errorf("remove what an interrupted process left: %w", advised(err))
+			}
 		}
 	}
 	// A process killed between a rename and the folder's sync leaves a blob that can be read and that a
@@ -255,7 +257,7 @@ func (d *Directory) meets(name string, c object.Condition) (exists bool, err err
 	switch {
 	case err == nil:
 		return true, c.Check(true, tagOf(body))
-	case errors.Is(err, object.ErrNoBlob):
+	case errors.Is(err, object.ErrNoBlob), errors.Is(err, syscall.EISDIR):
 		return false, c.Check(false, "")
 	}
 	return false, refused(err)
@@ -267,8 +269,7 @@ func (d *Directory) read(name string) ([]byte, error) {
 	switch {
 	case err == nil:
 		return body, nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
-		// No file, a file in the place of its folder, or a folder in its own place.
+	case errors.Is(err, fs.ErrNotExist): // a folder in its place is another error: somebody has been at work here
 		if gone := d.home.check(); gone != nil {
 			return nil, gone
 		}

@@ -29,10 +29,6 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrUnreadable is matched by every error of [DecodeRecord]: there is a blob, but this program cannot take
-// a record of the key out of it. The message says why. It never means that the object is new.
-var ErrUnreadable = errors.New("unreadable record")
-
 // AppendRecord appends the body of the blob for key's record r to b. It allocates only to make b longer.
 // It fails, leaving b as it was, when r.State is not exactly one msgpack value: that record could not be read again.
 func AppendRecord(b []byte, key object.Key, r *object.Record) ([]byte, error) {
@@ -57,11 +53,11 @@ func AppendRecord(b []byte, key object.Key, r *object.Record) ([]byte, error) {
 }
 
 // DecodeRecord takes key's record out of a blob's body. It accepts only what [AppendRecord] makes for that
-// key; every error matches [ErrUnreadable]. The record shares no memory with body.
+// key; every error matches [object.ErrUnreadable]: never does one mean that the object is new. The record shares no memory with body.
 func DecodeRecord(key object.Key, body []byte) (*object.Record, error) {
 	r, err := decodeRecord(key, body)
 	if err != nil {
-		return nil, fmt.Errorf("%v: %w: %w", key, ErrUnreadable, err)
+		return nil, fmt.Errorf("%v: %w: %w", key, object.ErrUnreadable, err)
 	}
 	return r, nil
 }

@@ -156,7 +156,7 @@ func TestUnreadableRecords(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := DecodeRecord(testKey, c.body)
-			if r != nil || !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), testKey.String()) {
+			if r != nil || !errors.Is(err, object.ErrUnreadable) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), testKey.String()) {
 				t.Errorf("got %v, %v; want an error about %v that says %q", r, err, testKey, c.says)
 			}
 		})
@@ -166,7 +166,7 @@ func TestUnreadableRecords(t *testing.T) {
 func TestEveryCutIsTruncated(t *testing.T) {
 	good := encode(t, testKey, testRecord(t, []string{"milk", "bread"}))
 	for n := 1; n < len(good); n++ {
-		if _, err := DecodeRecord(testKey, good[:n]); !errors.Is(err, errTruncated) || !errors.Is(err, ErrUnreadable) {
+		if _, err := DecodeRecord(testKey, good[:n]); !errors.Is(err, errTruncated) || !errors.Is(err, object.ErrUnreadable) {
 			t.Errorf("the first %d of %d bytes: %v", n, len(good), err)
 		}
 	}
@@ -177,7 +177,7 @@ func TestEveryWrongBitIsNoticed(t *testing.T) {
 	for bit := range 8 * len(good) {
 		bad := bytes.Clone(good)
 		bad[bit/8] ^= 1 << (bit % 8)
-		if _, err := DecodeRecord(testKey, bad); !errors.Is(err, ErrUnreadable) {
+		if _, err := DecodeRecord(testKey, bad); !errors.Is(err, object.ErrUnreadable) {
 			t.Errorf("bit %d: %v", bit, err)
 		}
 	}
@@ -230,7 +230,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		for _, body := range [][]byte{body, seal(body), seal(body[min(len(body), sumEnd):])} { // past the checksum too
 			r, err := DecodeRecord(testKey, body)
 			if err != nil {
-				if !errors.Is(err, ErrUnreadable) {
+				if !errors.Is(err, object.ErrUnreadable) {
 					t.Errorf("%x: %v", body, err)
 				}
 				continue

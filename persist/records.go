@@ -27,7 +27,7 @@ func NewRecords(store object.Store) *Records {
 	return &Records{store: store, buffers: sync.Pool{New: func() any { return new([]byte) }}}
 }
 
-// Load implements [object.Committer]. The error matches [ErrUnreadable] when there is a blob that does not
+// Load implements [object.Committer]. The error matches [object.ErrUnreadable] when there is a blob that does not
 // hold key's record.
 func (r *Records) Load(ctx context.Context, key object.Key) (*object.Record, object.Tag, error) {
 	if err := key.Validate(); err != nil {
@@ -42,7 +42,7 @@ func (r *Records) Load(ctx context.Context, key object.Key) (*object.Record, obj
 	}
 	record, err := DecodeRecord(key, body)
 	if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("load blob %s: %w", BlobName(key), err)
 	}
 	return record, tag, nil
 }

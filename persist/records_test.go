@@ -91,7 +91,7 @@ func TestUnreadableBlobIsNotANewObject(t *testing.T) {
 		if _, err := store.Put(ctx, BlobName(testKey), []byte(body), object.Condition{}); err != nil {
 			t.Fatal(err)
 		}
-		if r, _, err := NewRecords(store).Load(ctx, testKey); r != nil || !errors.Is(err, ErrUnreadable) {
+		if r, _, err := NewRecords(store).Load(ctx, testKey); r != nil || !errors.Is(err, object.ErrUnreadable) {
 			t.Errorf("%q: got %v, %v", body, r, err)
 		}
 	}

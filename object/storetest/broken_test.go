@@ -84,7 +84,7 @@ var mistakes = []struct {
 }{
 	{"put ignores the tag", "put-if-match", func(good object.Store, b *broken) {
 		b.put = func(ctx context.Context, name string, body []byte, c object.Condition) (object.Tag, error) {
-			if c.Match() != "" {
+			if _, asked := c.Match(); asked {
 				c = always
 			}
 			return good.Put(ctx, name, body, c)
@@ -115,7 +115,7 @@ var mistakes = []struct {
 	{"delete if match looks first and deletes then", "put-or-delete-wins", func(good object.Store, b *broken) {
 		b.delete = func(ctx context.Context, name string, c object.Condition) error {
 			_, tag, err := good.Get(ctx, name)
-			if err == nil && c.Match() != "" && c.Match() != tag {
+			if match, asked := c.Match(); err == nil && asked && match != tag {
 				err = object.ErrConditionFailed
 			}
 			if err != nil && c != always {
@@ -311,7 +311,7 @@ var mistakes = []struct {
 
 func lookThenPut(good object.Store, b *broken) {
 	b.put = func(ctx context.Context, name string, body []byte, c object.Condition) (object.Tag, error) {
-		if c.Match() == "" {
+		if _, asked := c.Match(); !asked {
 			return good.Put(ctx, name, body, c)
 		}
 		_, tag, err := good.Get(ctx, name)

@@ -117,11 +117,11 @@ func (p *probe) list(prefix, after string, limit int, want ...string) {
 }
 
 func conditionString(c object.Condition) string {
-	switch {
-	case c.Absent():
+	if c.Absent() {
 		return "if absent"
-	case c.Match() != "":
-		return fmt.Sprintf("if match %q", c.Match())
+	}
+	if tag, ok := c.Match(); ok {
+		return fmt.Sprintf("if match %q", tag)
 	}
 	return "always"
 }

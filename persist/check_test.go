@@ -1,0 +1,104 @@
+package persist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/highlander-go/highlander/object"
+)
+
+// A bentStore is one whose answers a test bends.
+type bentStore struct {
+	object.Store
+	get func(body []byte, tag object.Tag, err error) ([]byte, object.Tag, error)
+	put func(c object.Condition) (object.Condition, error)
+}
+
+func (s bentStore) Get(ctx context.Context, name string) ([]byte, object.Tag, error) {
+	body, tag, err := s.Store.Get(ctx, name)
+	if s.get != nil {
+		return s.get(body, tag, err)
+	}
+	return body, tag, err
+}
+
+func (s bentStore) Put(ctx context.Context, name string, body []byte, c object.Condition) (object.Tag, error) {
+	if s.put != nil {
+		var err error
+		if c, err = s.put(c); err != nil {
+			return "", err
+		}
+	}
+	return s.Store.Put(ctx, name, body, c)
+}
+
+func TestCheckRefusesStoresThatCannotBeTrusted(t *testing.T) {
+	for name, c := range map[string]struct {
+		store bentStore
+		want  string
+	}{
+		"ignores If-Match": {bentStore{put: func(c object.Condition) (object.Condition, error) {
+			if _, ok := c.Match(); ok {
+				return object.Condition{}, nil
+			}
+			return c, nil
+		}}, "8 of 8 writers won"},
+		"ignores If-None-Match": {bentStore{put: func(c object.Condition) (object.Condition, error) {
+			if c.Absent() {
+				return object.Condition{}, nil
+			}
+			return c, nil
+		}}, "8 of 8 writers won"},
+		"does not say that a blob is missing": {bentStore{get: func(b []byte, tag object.Tag, err error) ([]byte, object.Tag, error) {
+			if err != nil {
+				err = errors.New("403 forbidden")
+			}
+			return b, tag, err
+		}}, "s3:ListBucket"},
+		"tags change by themselves": {bentStore{get: func(b []byte, tag object.Tag, err error) ([]byte, object.Tag, error) {
+			return b, tag + "x", err
+		}}, "cannot be trusted"},
+		"is full": {bentStore{put: func(c object.Condition) (object.Condition, error) {
+			return c, fmt.Errorf("%w: no space left on device", object.ErrRefused)
+		}}, "no space left"},
+	} {
+		c.store.Store = NewMemory()
+		err := Check(t.Context(), c.store)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("a store that %s: %v; want it to say %q", name, err, c.want)
+		}
+	}
+}
+
+func TestCheckLeavesNothingInAGoodStore(t *testing.T) {
+	conflict := bentStore{Store: NewMemory()}
+	n := 0
+	conflict.put = func(c object.Condition) (object.Condition, error) { // S3 may answer losers of a race so
+		if n++; n%8 == 2 {
+			return c, errors.New("409 conflict")
+		}
+		return c, nil
+	}
+	store := oneAtATime{conflict, make(chan struct{}, 1)}
+	if err := Check(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := store.List(t.Context(), "", "", 1000); len(names) != 0 || err != nil {
+		t.Fatal(names, err)
+	}
+}
+
+// oneAtATime makes puts one at a time, so that the test's count is no race.
+type oneAtATime struct {
+	bentStore
+	one chan struct{}
+}
+
+func (s oneAtATime) Put(ctx context.Context, name string, body []byte, c object.Condition) (object.Tag, error) {
+	s.one <- struct{}{}
+	defer func() { <-s.one }()
+	return s.bentStore.Put(ctx, name, body, c)
+}
