@@ -56,4 +56,3 @@ func TestImportsKeepTheirDirection(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
