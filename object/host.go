@@ -35,8 +35,8 @@ type Host struct {
 	serving atomic.Pointer[serving]
 
 	mu      sync.Mutex
-	changed chan struct{} // closed when serving or closed changes; nil while nobody waits
-	closing closing       // also guarded by the serving's mu while an object is added
+	changed watch   // for serving and closing
+	closing closing // also guarded by the serving's mu while an object is added
 }
 
 // closing is how far a host has come on its way out.
@@ -191,25 +191,14 @@ func (h *Host) serve(s *serving) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.serving.Store(s)
-	h.wake()
-}
-
-func (h *Host) wake() {
-	if h.changed != nil {
-		close(h.changed)
-		h.changed = nil
-	}
+	h.changed.wake()
 }
 
 // await returns what objects are served under now; while there is no session it waits for one.
 func (h *Host) await(ctx context.Context) (*serving, error) {
 	for {
 		h.mu.Lock()
-		s, closing := h.serving.Load(), h.closing
-		if h.changed == nil && s == nil {
-			h.changed = make(chan struct{})
-		}
-		changed := h.changed
+		s, closing, changed := h.serving.Load(), h.closing, h.changed.wait()
 		h.mu.Unlock()
 		if s != nil {
 			return s, nil
@@ -244,7 +233,7 @@ func (h *Host) close(c closing) {
 		defer s.mu.Unlock()
 	}
 	h.closing = max(h.closing, c)
-	h.wake()
+	h.changed.wake()
 }
 
 // Drain lets go of all objects: calls that were accepted are finished, and what they call themselves, then the claims are

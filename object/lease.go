@@ -18,7 +18,7 @@ type Lease struct {
 	validUntil atomic.Int64 // a clock time; 0 before the first renewal and after the end
 
 	mu      sync.Mutex
-	changed chan struct{} // closed by the next renewal or by the end; nil while nobody waits
+	changed watch         // for the next renewal, or the end
 	sentAt  time.Duration // of the last acknowledged renewal
 	err     error         // why the session ended
 	done    chan struct{}
@@ -41,7 +41,7 @@ func (l *Lease) Renewed(sent time.Duration) {
 	}
 	l.sentAt = sent
 	l.validUntil.Store(int64(sent + l.length))
-	l.wake()
+	l.changed.wake()
 }
 
 // End ends the session for good: the registry says that it is over. Only the first cause counts.
@@ -53,15 +53,8 @@ func (l *Lease) End(cause error) {
 	}
 	l.err = cause
 	l.validUntil.Store(0)
-	l.wake()
+	l.changed.wake()
 	close(l.done)
-}
-
-func (l *Lease) wake() {
-	if l.changed != nil {
-		close(l.changed)
-		l.changed = nil
-	}
 }
 
 // Valid tells whether what was sampled before this call may be answered.
@@ -84,7 +77,7 @@ func (l *Lease) Clock() Clock { return l.clock }
 // a session timeout has passed since the last one; then the error matches [ErrUnavailable].
 func (l *Lease) Wait(ctx context.Context) error { return l.wait(ctx, true) }
 
-// WaitToTheEnd is Wait for the answer to a write that is durable: it gives up only when the session or ctx ends.
+// waitToTheEnd is Wait for the answer to a write that is durable: it gives up only when the session or ctx ends.
 func (l *Lease) waitToTheEnd(ctx context.Context) error { return l.wait(ctx, false) }
 
 func (l *Lease) wait(ctx context.Context, impatient bool) error {
@@ -121,10 +114,7 @@ func (l *Lease) look() (verdict answer, left time.Duration, changed <-chan struc
 	defer l.mu.Unlock()
 	now, unavailableAt := l.clock(), l.sentAt+l.timeout
 	verdict = mayAnswer(now, time.Duration(l.validUntil.Load()), unavailableAt, l.err != nil)
-	if l.changed == nil && l.err == nil {
-		l.changed = make(chan struct{})
-	}
-	return verdict, unavailableAt - now, l.changed, l.err
+	return verdict, unavailableAt - now, l.changed.wait(), l.err
 }
 
 // sleepUntil returns nil once the clock shows at. It asks the clock again after each sleep, for timers
@@ -142,5 +132,22 @@ func sleepUntil(ctx context.Context, clock Clock, at time.Duration) error {
 			timer.Stop()
 			return ended(ctx)
 		}
+	}
+}
+
+// A watch wakes those who wait for a change of something that a lock guards; so it does the watch.
+type watch chan struct{}
+
+func (w *watch) wait() <-chan struct{} {
+	if *w == nil {
+		*w = make(watch)
+	}
+	return *w
+}
+
+func (w *watch) wake() {
+	if *w != nil {
+		close(*w)
+		*w = nil
 	}
 }
