@@ -127,6 +127,24 @@ func TestALateResultIsIgnored(t *testing.T) {
 	})
 }
 
+// A host that fails must not serve the same session a second time, for its claims are still there: the session ends with it.
+func TestAHostThatFailsEndsItsSession(t *testing.T) {
+	script(t, func(t *testing.T, h *Host, _ *serving, session *scriptedSession, _ chan struct{}) {
+		func() {
+			defer func() { recover() }()
+			h.Serve(t.Context(), &failingSession{session})
+		}()
+		if session.lease.Err() == nil {
+			t.Error("the session goes on")
+		}
+	})
+}
+
+// A failingSession panics in the host's hands.
+type failingSession struct{ *scriptedSession }
+
+func (*failingSession) Member() Member { panic("no member") }
+
 // A call that asked whether the host is open before a drain must not wake its object after it.
 func TestNothingWakesAfterADrain(t *testing.T) {
 	script(t, func(t *testing.T, h *Host, s *serving, session *scriptedSession, _ chan struct{}) {

@@ -168,27 +168,22 @@ func TestAnAbandonedActivationWritesNoMore(t *testing.T) {
 
 // A read from inside an update has a deadline, as an update has.
 func TestAReadFromInsideAnUpdateHasADeadline(t *testing.T) {
-	var n *node
+	var gone *node
 	nested := object.Update("Nested", func(ctx context.Context, c *counter, _ object.None) (int64, error) {
-		v, err := counters.On(n).Get(ctx, "a")
+		v, err := counters.On(gone).Get(ctx, "a")
 		return v.Value, err
 	})
 	outer := &object.Type[counter]{Name: "outer", Methods: []object.Method[counter]{nested}}
 	inWorld(t, func(w *world) {
-		n = w.node("n")
-		w.store.onLoad = func(ctx context.Context, key object.Key, load func() (*object.Record, object.Tag, error)) (*object.Record, object.Tag, error) {
-			if key.Type == "counter" {
-				<-ctx.Done()
-			}
-			return load()
-		}
+		n := w.node("n")
+		gone = w.node("gone") // without a session: calls wait for one
+		gone.stop()
 		r := background(func() (int64, error) { return nested.Call(w.Context(), outer.On(n).Ref("x"), object.None{}) })
 		time.Sleep(time.Hour)
 		if !r.over() {
 			t.Error("the update still waits for its read after an hour")
 		}
-		n.cancel()
-		r.wait()
+		w.mustFail(r, object.ErrUnavailable, context.DeadlineExceeded)
 	}, outer)
 }
 
