@@ -1,7 +1,7 @@
 # make test is the one test command. What it needs: Go.
 GO ?= go
 
-.PHONY: test check bench crash fuzz todo
+.PHONY: test check bench crash stress fuzz todo
 
 # All tests, under the race detector; then those that count bytes and allocations, without it.
 test:
@@ -22,6 +22,11 @@ bench:
 COUNT ?= 200
 crash:
 	TODO_KILL_ROUNDS=$(COUNT) $(GO) test -race -timeout 60m -count 1 -v -run Kill ./examples/todo
+
+# Nodes, clients and faults, for DURATION under each hardship; as many at a time as there are processors.
+DURATION ?= 2m
+stress:
+	HIGHLANDER_STRESS=$(DURATION) $(GO) test -race -timeout 0 -count 1 -v -run Stress ./object
 
 # Each fuzz test for FUZZTIME.
 FUZZTIME ?= 30s
