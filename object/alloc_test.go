@@ -23,7 +23,7 @@ func TestAllocations(t *testing.T) {
 		{"get of a flat struct", 0, func() error { _, err := c.Get(ctx, "a"); return err }},
 		{"read method", 1, func() error { _, err := openCount.Call(ctx, lists.Ref("l"), object.None{}); return err }},
 		// The call, the new state and its snapshot; the rest is the store's: a copy of the record, its tag and its name.
-		{"update", 7, func() error { _, err := add.Call(ctx, c.Ref("a"), 1); return err }},
+		{"update", 6, func() error { _, err := add.Call(ctx, c.Ref("a"), 1); return err }},
 	} {
 		if err := p.call(); err != nil {
 			t.Fatal(err)

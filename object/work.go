@@ -3,6 +3,7 @@ package object
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 )
 
@@ -68,6 +69,7 @@ func (a *activation) do(ctx context.Context, o *op) error {
 	if err := a.submit(o); err != nil {
 		return err
 	}
+	runtime.Gosched() // an update that needs no I/O is often done by the time that it is this goroutine's turn again
 	select {
 	case <-o.done:
 	case <-ctx.Done():
