@@ -37,11 +37,13 @@ func BenchmarkDirectoryPut(b *testing.B) {
 	body := make([]byte, 100)
 	name := BlobName(testKey)
 	ctx := b.Context()
-	var tag object.Tag
+	tag, err := d.Put(ctx, name, body, object.IfAbsent())
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		body[0] = byte(i)
-		var err error
 		if tag, err = d.Put(ctx, name, body, object.IfMatch(tag)); err != nil {
 			b.Fatal(err)
 		}
