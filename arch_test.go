@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"persist":               {"object"},
 	"memregistry":           {"object"},
 	"supervisor":            {},
+	"transport":             {"object"},
 	"internal/reflectcodec": {},
 	"examples/todo":         {".", "object"},
 }

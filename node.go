@@ -59,7 +59,7 @@ func open(ctx context.Context, config Config, r registry, s persist.Store, defin
 	go func() {
 		defer close(n.done)
 		defer host.Close()
-		if err := tree.Run(life, sync.OnceFunc(func() { close(ready) })); err != nil && !errors.Is(err, context.Canceled) {
+		if err := tree.Run(life, sync.OnceFunc(func() { close(ready) })); err != nil {
 			n.err = fmt.Errorf("highlander: node %s has stopped: %w", config.Name, err)
 			config.Log.Error("the node has stopped", "node", config.Name, "error", err)
 		}

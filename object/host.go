@@ -35,17 +35,15 @@ type Host struct {
 	serving atomic.Pointer[serving]
 
 	mu      sync.Mutex
-	changed watch   // for serving and closing
-	closing closing // also guarded by the serving's mu while an object is added
+	changed watch        // for serving and closing
+	closing atomic.Int32 // one of the constants below; raised while no object is being added
 }
 
-// closing is how far a host has come on its way out.
-type closing int
-
+// How far a host has come on its way out.
 const (
-	isOpen   closing = iota
-	draining         // no object wakes any more, except for calls from inside a method that runs
-	isClosed         // no object wakes any more
+	isOpen   int32 = iota
+	draining       // no object wakes any more, except for calls from inside a method that runs
+	isClosed       // no object wakes any more
 )
 
 // NewHost makes a host for objects of the defined types. It serves nothing until [Host.Serve] runs.
@@ -111,7 +109,7 @@ func (h *Host) Serve(ctx context.Context, session Session) error {
 // mayAdd tells whether an object may be added; who asks holds mu until it is.
 func (s *serving) mayAdd(ctx context.Context) error {
 	switch {
-	case s.host.closing == isClosed || s.host.closing == draining && !isNested(ctx):
+	case s.host.closing.Load() == isClosed || s.host.closing.Load() == draining && !isNested(ctx):
 		return &closedError{s.host.config.Node}
 	case s.ended || s.lease.Err() != nil:
 		return errMoved
@@ -198,7 +196,7 @@ func (h *Host) serve(s *serving) {
 func (h *Host) await(ctx context.Context) (*serving, error) {
 	for {
 		h.mu.Lock()
-		s, closing, changed := h.serving.Load(), h.closing, h.changed.wait()
+		s, closing, changed := h.serving.Load(), h.closing.Load(), h.changed.wait()
 		h.mu.Unlock()
 		if s != nil {
 			return s, nil
@@ -225,14 +223,14 @@ func (e *closedError) Unwrap() error { return ErrClosed }
 // Close makes calls that need an object that is not awake fail with [ErrClosed]. What is awake stays.
 func (h *Host) Close() { h.close(isClosed) }
 
-func (h *Host) close(c closing) {
+func (h *Host) close(c int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.serving.Load(); s != nil {
 		s.mu.Lock() // who found the host open has added its object
 		defer s.mu.Unlock()
 	}
-	h.closing = max(h.closing, c)
+	h.closing.Store(max(h.closing.Load(), c))
 	h.changed.wake()
 }
 
@@ -247,7 +245,7 @@ func (h *Host) Drain(ctx context.Context) error {
 			all = slices.AppendSeq(all, t.all())
 		}
 		switch {
-		case len(all) == 0 && h.closing == isClosed:
+		case len(all) == 0 && h.closing.Load() == isClosed:
 			return nil
 		case len(all) == 0:
 			h.close(isClosed) // and look again: an object may have been added before
@@ -265,7 +263,7 @@ func (h *Host) Ready() error {
 	defer h.mu.Unlock()
 	s := h.serving.Load()
 	switch {
-	case h.closing != isOpen:
+	case h.closing.Load() != isOpen:
 		return &closedError{h.config.Node}
 	case s == nil:
 		return fmt.Errorf("node %s has no session: %w", h.config.Node, ErrUnavailable)
