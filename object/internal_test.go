@@ -3,6 +3,7 @@ package object
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,8 +17,9 @@ var numbers = &Type[number]{Name: "number"}
 
 // A scriptedSession is one whose claims and lease the test holds in its hands.
 type scriptedSession struct {
-	lease   *Lease
-	release func()
+	lease    *Lease
+	release  func() // called by each release of a claim
+	tearDown func() // ends what is served under the session
 }
 
 func (s *scriptedSession) Member() Member { return Member{} }
@@ -61,8 +63,10 @@ func script(t *testing.T, test func(t *testing.T, h *Host, s *serving, session *
 		life, end := context.WithCancel(context.Background())
 		s := &serving{host: h, session: session, lease: lease, ctx: life, tasks: make(chan *activation)}
 		h.serve(s)
+		tearDown := sync.OnceFunc(func() { s.tearDown(end) })
+		session.tearDown = tearDown
 		test(t, h, s, session, gate)
-		s.tearDown(end)
+		tearDown()
 	})
 }
 
@@ -104,11 +108,10 @@ func TestTheEndOfTheSessionAcknowledgesNothing(t *testing.T) {
 			t.Fatalf("answered %v between the end of the session and the teardown", err)
 		default:
 		}
-		go func() { // the teardown comes after this function
-			if err := <-answer; !errors.Is(err, ErrUnknownOutcome) {
-				t.Errorf("error %v", err)
-			}
-		}()
+		session.tearDown()
+		if err := <-answer; !errors.Is(err, ErrUnknownOutcome) {
+			t.Errorf("error %v", err)
+		}
 	})
 }
 
