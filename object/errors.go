@@ -54,7 +54,7 @@ func unavailable(key Key, cause error) error {
 
 // unknown says that nobody can tell what became of an update of key. It must not match errors that say more.
 func unknown(key Key, cause error) error {
-	if errors.Is(cause, ErrUnavailable) || errors.Is(cause, ErrClosed) {
+	if errors.Is(cause, ErrUnavailable) || errors.Is(cause, ErrClosed) || errors.Is(cause, ErrPanic) {
 		cause = errors.New(cause.Error())
 	}
 	return fmt.Errorf("%v: %w, read it before trying again: %w", key, ErrUnknownOutcome, cause)

@@ -49,6 +49,15 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 		return nil, err
 	}
 	defer leave()
+	updated := false
+	defer func() { // a codec may panic over bytes that it does not expect, or over a result
+		if p := recover(); p != nil {
+			err = (&methodContext{ctx, t, r.Key.ID}).panicked(r.Method, p)
+			if updated {
+				err = unknown(r.Key, err)
+			}
+		}
+	}()
 	if m.read != nil {
 		snap, err := t.view(ctx, r.Key.ID)
 		if err != nil {
@@ -66,6 +75,7 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 	} else if err != nil {
 		return nil, err
 	}
+	updated = true
 	if reply, err = o.reply(); err != nil {
 		return nil, unknown(r.Key, fmt.Errorf("it was updated, but what it returned cannot be encoded: %w", err))
 	}

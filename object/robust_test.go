@@ -508,3 +508,30 @@ func TestWhatNobodyWaitsForIsNotRunAgain(t *testing.T) {
 		}
 	}, typ)
 }
+
+// A codec that panics over what another node has sent, or over what it is to send, costs one call and not the process.
+func TestACodecThatPanicsInARemoteCallFailsTheCall(t *testing.T) {
+	m := object.Update("M", func(_ context.Context, c *counter, _ object.None) (bomb, error) {
+		c.Value++
+		return bomb{}, nil
+	})
+	typ := &object.Type[counter]{Name: "b", Methods: []object.Method[counter]{m}}
+	bad := &object.Type[counter]{Name: "panics", Codec: panicCodec{}}
+	inWorld(t, func(w *world) {
+		a, b := w.node("a"), w.node("b")
+		if _, err := typ.On(a).Get(w.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Call(w.Context(), typ.On(b).Ref("x"), object.None{}); !errors.Is(err, object.ErrUnknownOutcome) || errors.Is(err, object.ErrPanic) {
+			t.Errorf("the update is durable, and the error %v", err)
+		}
+		_, err := a.host.Handle(w.Context(), &object.Request{Key: object.Key{Type: "panics", ID: "x"}, Method: "put state", Args: []byte{1}})
+		if !errors.Is(err, object.ErrPanic) {
+			t.Error(err)
+		}
+	}, typ, bad)
+}
+
+type panicCodec struct{ counterCodec }
+
+func (panicCodec) Decode([]byte, *counter) error { panic("what is this?") }

@@ -4,6 +4,7 @@ package reflectcodec
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -34,8 +35,15 @@ func (Codec[T]) Append(dst []byte, v *T) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// Decode sets v from what Append wrote.
-func (Codec[T]) Decode(src []byte, v *T) error { return msgpack.Unmarshal(src, v) }
+// Decode sets v from what Append wrote. Bytes of any other kind are an error; v may be half set then.
+func (Codec[T]) Decode(src []byte, v *T) (err error) {
+	defer func() { // msgpack panics over some, such as a nil where a time.Time belongs
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it does not hold a %T: %v", *v, p)
+		}
+	}()
+	return msgpack.Unmarshal(src, v)
+}
 
 // Clone returns a copy of v that shares nothing mutable with it.
 func (c Codec[T]) Clone(v *T) T {
