@@ -110,7 +110,7 @@ func TestMalformedFramesEndTheirConnection(t *testing.T) {
 	to := listen(t, open(t, Config{Handler: echo, MaxFrame: MinFrame, MaxInFlight: 1}))
 	good := appendRequest(nil, ask("x"), 0)
 	for name, b := range map[string][]byte{
-		"too short":    {0, 0, 0, 1, kindRequest},
+		"too short":    append([]byte{0, 0, 0, 1, kindRequest}, make([]byte, headerBytes)...),
 		"too long":     {0xff, 0xff, 0xff, 0xff, kindRequest, 0, 0, 0, 0, 0, 0, 0, 1},
 		"unknown kind": appendFrame(nil, 99, 1, nil),
 		"wrong side":   appendFrame(nil, kindReply, 1, nil),

@@ -1,0 +1,590 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/highlander-go/highlander/object"
+)
+
+// A cutter passes on so many bytes each way and then cuts the connection.
+type cutter struct {
+	net.Conn
+	mu            sync.Mutex
+	reads, writes int
+}
+
+func (c *cutter) take(left *int, n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n = min(n, *left)
+	*left -= n
+	return n
+}
+
+func (c *cutter) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b[:c.take(&c.writes, len(b))])
+	if err == nil && n < len(b) {
+		c.Conn.Close()
+		err = syscall.ECONNRESET
+	}
+	return n, err
+}
+
+func (c *cutter) Read(b []byte) (int, error) {
+	n := c.take(&c.reads, len(b))
+	if n == 0 {
+		c.Conn.Close()
+		return 0, syscall.ECONNRESET
+	}
+	return c.Conn.Read(b[:n])
+}
+
+// Wherever the connection is cut, the caller is told unavailable if and only if the request was not sent in full.
+func TestAConnectionCutAnywhere(t *testing.T) {
+	var ran atomic.Int64
+	e := open(t, Config{Handler: func(_ context.Context, r *object.Request) ([]byte, error) {
+		ran.Add(1)
+		return r.Args, nil
+	}})
+	to := listen(t, e)
+	r := ask("0123456789")
+	greeting := len(rawHello(to.Incarnation).append(nil))
+	sent := greeting + headerBytes + len(appendRequest(nil, r, 0))
+	answered := greeting + headerBytes + len(r.Args)
+	const all = 1 << 20
+	for cut := range sent + answered + 2 {
+		reads, writes := all, cut
+		if cut > sent {
+			reads, writes = cut-sent-1, all
+		}
+		before := ran.Load()
+		client := open(t, Config{Dial: func(_ context.Context, address string) (net.Conn, error) {
+			nc, err := net.Dial("tcp", address)
+			return &cutter{Conn: nc, reads: reads, writes: writes}, err
+		}})
+		reply, err := client.Call(t.Context(), to, r)
+		client.Close()
+		unavailable, unknown := errors.Is(err, object.ErrUnavailable), errors.Is(err, object.ErrUnknownOutcome)
+		switch {
+		case writes < sent || reads < greeting:
+			if !unavailable || unknown || ran.Load() != before {
+				t.Errorf("cut after %d bytes out and %d in: %v", writes, reads, err)
+			}
+		case reads < answered && reads > greeting:
+			if unavailable || !unknown {
+				t.Errorf("cut after %d bytes out and %d in: %v", writes, reads, err)
+			}
+		case reads == greeting: // cut while the request was on its way to be written
+			if unavailable == unknown {
+				t.Errorf("cut after %d bytes out and %d in: %v", writes, reads, err)
+			}
+		case err != nil || string(reply) != string(r.Args):
+			t.Errorf("not cut, but %q, %v", reply, err)
+		}
+	}
+}
+
+// Of several requests written together those that were cut off did not run, and those before them may have.
+func TestACutBetweenRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own := rawHello(uuid.Nil)
+		to := object.Member{Incarnation: own.self, Address: "b"}
+		r := ask("0123456789")
+		size := headerBytes + len(appendRequest(nil, r, 0))
+		cut := make(chan struct{})
+		client := open(t, Config{Dial: func(context.Context, string) (net.Conn, error) {
+			a, b := net.Pipe()
+			go func() {
+				defer b.Close()
+				welcome(b, own)
+				<-cut // and so the first call is held up while it is written, and the others queue behind it
+				io.CopyN(io.Discard, b, int64(3*size+size/2))
+			}()
+			return a, nil
+		}})
+		told := make(chan error, 10)
+		for range cap(told) {
+			go func() {
+				_, err := client.Call(t.Context(), to, r)
+				told <- err
+			}()
+		}
+		synctest.Wait()
+		close(cut)
+		count := make(map[bool]int)
+		for range cap(told) {
+			err := <-told
+			count[errors.Is(err, object.ErrUnavailable)]++
+			if errors.Is(err, object.ErrUnavailable) == errors.Is(err, object.ErrUnknownOutcome) {
+				t.Error(err)
+			}
+		}
+		if count[false] != 3 || count[true] != 7 {
+			t.Errorf("3 requests were sent, but %d were told unknown, %d unavailable", count[false], count[true])
+		}
+		client.Close()
+	})
+}
+
+func TestCallersAreNotHeldUpByAPeerThatStopsReading(t *testing.T) {
+	stop := make(chan struct{})
+	to := acceptRaw(t, func(net.Conn) { <-stop })
+	defer close(stop)
+	client := open(t, Config{Silence: time.Hour})
+	ctx, cancel := context.WithCancel(t.Context())
+	args := ask(strings.Repeat("x", 1<<20))
+	told := make(chan error, 64)
+	for i := range cap(told) {
+		go func() {
+			r := ask("small")
+			if i%2 == 0 {
+				r = args
+			}
+			_, err := client.Call(ctx, to, r)
+			told <- err
+		}()
+	}
+	// The buffers of the connection are full, and a queue has formed that is no longer than it may be.
+	for {
+		l := connected(client, to)
+		runtime.Gosched()
+		if l == nil {
+			continue
+		}
+		l.mu.Lock()
+		full, queued := l.room != nil, len(l.queue)
+		l.mu.Unlock()
+		if queued > maxQueued+DefaultMaxFrame {
+			t.Fatalf("%d bytes are queued", queued)
+		}
+		if full {
+			break
+		}
+	}
+	cancel()
+	var unavailable int
+	for range cap(told) {
+		err := <-told
+		if errors.Is(err, object.ErrUnavailable) {
+			unavailable++
+		}
+		if !errors.Is(err, context.Canceled) || errors.Is(err, object.ErrUnavailable) == errors.Is(err, object.ErrUnknownOutcome) {
+			t.Error(err)
+		}
+	}
+	if unavailable == 0 {
+		t.Error("nobody's request was withdrawn")
+	}
+}
+
+// connected returns the client's link to the member, nil if there is none.
+func connected(e *Endpoint, to object.Member) *client {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if p := e.peers[peerKey{to.Address, to.Incarnation}]; p != nil {
+		return p.client.Load()
+	}
+	return nil
+}
+
+func TestAWithdrawnRequestDoesNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own := rawHello(uuid.Nil)
+		to := object.Member{Incarnation: own.self, Address: "b"}
+		listen := make(chan struct{})
+		var heard []string
+		client := open(t, Config{Dial: func(context.Context, string) (net.Conn, error) {
+			a, b := net.Pipe()
+			go func() {
+				defer b.Close()
+				welcome(b, own)
+				<-listen
+				f := frameReader{r: newReader(b), limit: DefaultMaxFrame}
+				for {
+					got, err := f.next()
+					if err != nil {
+						return
+					}
+					var r object.Request
+					if got.kind == kindRequest {
+						readRequest(got.payload, new(names), &r)
+						heard = append(heard, string(r.Args))
+						b.Write(appendFrame(nil, kindReply, got.id, r.Args))
+					}
+				}
+			}()
+			return a, nil
+		}})
+		call := func(ctx context.Context, args string, told chan error) {
+			go func() {
+				_, err := client.Call(ctx, to, ask(args))
+				told <- err
+			}()
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		first, second, third := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+		call(t.Context(), "first", first)
+		call(ctx, "second", second)
+		call(t.Context(), "third", third)
+		cancel()
+		if err := <-second; !errors.Is(err, object.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		close(listen)
+		if err := errors.Join(<-first, <-third); err != nil {
+			t.Error(err)
+		}
+		client.Close()
+		synctest.Wait()
+		if fmt.Sprint(heard) != "[first third]" {
+			t.Errorf("the peer has heard %v", heard)
+		}
+	})
+}
+
+// A hole lets bytes through until it is shut; then it swallows what is written, and nothing comes out, not even an end.
+type hole struct {
+	net.Conn
+	shut   chan struct{}
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (h *hole) Write(b []byte) (int, error) {
+	select {
+	case <-h.shut:
+		return len(b), nil
+	default:
+		return h.Conn.Write(b)
+	}
+}
+
+func (h *hole) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	select {
+	case <-h.shut:
+		<-h.closed
+		return 0, net.ErrClosed
+	default:
+		return n, err
+	}
+}
+
+func (h *hole) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return h.Conn.Close()
+}
+
+func TestASilentPeerIsNoticedOnBothSides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBlocking()
+		e := open(t, Config{Handler: b.handle})
+		n := newNetwork()
+		shut := make(chan struct{})
+		n.wrap = func(c net.Conn) net.Conn { return &hole{Conn: c, shut: shut, closed: make(chan struct{})} }
+		if err := e.Serve(n); err != nil {
+			t.Fatal(err)
+		}
+		client := open(t, Config{Dial: n.dial})
+		to := object.Member{Incarnation: *e.incarnation.Load(), Address: "b"}
+		told := make(chan error, 1)
+		go func() {
+			_, err := client.Call(t.Context(), to, ask("wait"))
+			told <- err
+		}()
+		<-b.begun
+		time.Sleep(time.Hour) // of the bubble: pings keep the connection, and the call on it
+		select {
+		case err := <-told:
+			t.Fatal(err)
+		default:
+		}
+		close(shut)
+		if err := <-told; !errors.Is(err, object.ErrUnknownOutcome) || !errors.Is(err, ErrSilent) {
+			t.Error(err)
+		}
+		<-b.ended
+		client.Close()
+		e.Close()
+	})
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := open(t, Config{Handler: echo})
+		n := newNetwork()
+		if err := e.Serve(n); err != nil {
+			t.Fatal(err)
+		}
+		client := open(t, Config{Dial: n.dial, IdleTimeout: time.Minute})
+		to := object.Member{Incarnation: *e.incarnation.Load(), Address: "b"}
+		for i := range 3 {
+			for range 3 {
+				if _, err := client.Call(t.Context(), to, ask("x")); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(59 * time.Second)
+			}
+			if n.dials != i+1 || connected(client, to) == nil {
+				t.Errorf("%d connections were made, %d expected", n.dials, i+1)
+			}
+			time.Sleep(5 * time.Second)
+			if connected(client, to) != nil {
+				t.Error("an idle connection was kept")
+			}
+		}
+		client.Close()
+		e.Close()
+	})
+}
+
+func TestCallersShareOneConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := open(t, Config{Handler: echo})
+		n := newNetwork()
+		client := open(t, Config{Dial: n.dial})
+		to := object.Member{Incarnation: *e.incarnation.Load(), Address: "b"}
+		var callers sync.WaitGroup
+		for range 50 {
+			callers.Go(func() {
+				if _, err := client.Call(t.Context(), to, ask("x")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait() // all wait for the one that is being dialled
+		if err := e.Serve(n); err != nil {
+			t.Fatal(err)
+		}
+		callers.Wait()
+		if n.dials != 1 {
+			t.Errorf("%d connections were dialled for 50 callers", n.dials)
+		}
+		client.Close()
+		e.Close()
+	})
+}
+
+func TestConnectingIsTriedAgainAfterABackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dials int
+		refused := fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
+		client := open(t, Config{Dial: func(context.Context, string) (net.Conn, error) {
+			dials++
+			return nil, refused
+		}})
+		to := object.Member{Incarnation: uuid.New(), Address: "b"}
+		begin := time.Now()
+		for range 100 {
+			_, err := client.Call(t.Context(), to, ask("x"))
+			if !errors.Is(err, object.ErrUnavailable) || !errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, object.ErrUnknownOutcome) {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(begin); dials != 100 || took < 100*mostBackoff/4 || took > 100*mostBackoff {
+			t.Errorf("%d attempts in %v", dials, took)
+		}
+		// A caller with less time does not wait for the next attempt.
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		begin = time.Now()
+		_, err := client.Call(ctx, to, ask("x"))
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ECONNREFUSED) || !errors.Is(err, object.ErrUnavailable) {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took != time.Millisecond {
+			t.Errorf("a call with a millisecond took %v", took)
+		}
+		client.Close()
+	})
+}
+
+func TestPeersThatAreNotCalledAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := open(t, Config{Dial: func(context.Context, string) (net.Conn, error) { return nil, io.EOF }})
+		for range 100 {
+			client.Call(t.Context(), object.Member{Incarnation: uuid.New(), Address: "b"}, ask("x"))
+			time.Sleep(time.Second)
+		}
+		if n := len(client.peers); n > 1 {
+			t.Errorf("%d peers are remembered", n)
+		}
+		client.Close()
+	})
+}
+
+// A peer that sends requests and does not read the answers is served no more than a buffer full of them, and given up.
+func TestAPeerThatDoesNotReadItsAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 32 << 10
+		var ran atomic.Int64
+		e := open(t, Config{Handler: func(context.Context, *object.Request) ([]byte, error) {
+			ran.Add(1)
+			return make([]byte, size), nil
+		}})
+		n := newNetwork()
+		if err := e.Serve(n); err != nil {
+			t.Fatal(err)
+		}
+		nc, err := n.dial(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := greet(nc, rawHello(*e.incarnation.Load())); err != nil {
+			t.Fatal(err)
+		}
+		over := make(chan error)
+		go func() {
+			for id := range uint64(DefaultMaxInFlight) {
+				if _, err := nc.Write(appendFrame(nil, kindRequest, id, appendRequest(nil, ask("x"), 0))); err != nil {
+					over <- err
+					return
+				}
+			}
+			t.Error("all requests were taken")
+		}()
+		synctest.Wait()
+		if most := int64(2*maxQueued/size + readerBytes/50); ran.Load() > most {
+			t.Errorf("%d requests were served, at most %d expected", ran.Load(), most)
+		}
+		<-over // once the peer has not read for too long
+		e.Close()
+		nc.Close()
+	})
+}
+
+func TestDrainLetsRequestsFinish(t *testing.T) {
+	b := newBlocking()
+	e := open(t, Config{Handler: b.handle})
+	to := listen(t, e)
+	client := open(t, Config{})
+	told := make(chan error, 2)
+	for range cap(told) {
+		go func() {
+			_, err := client.Call(t.Context(), to, ask("wait"))
+			told <- err
+		}()
+		<-b.begun
+	}
+	short, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.Drain(short); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if _, err := client.Call(t.Context(), to, ask("x")); !errors.Is(err, object.ErrUnavailable) || errors.Is(err, object.ErrUnknownOutcome) {
+		t.Errorf("while the node drains: %v", err)
+	}
+	close(b.release)
+	if err := e.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(<-told, <-told); err != nil {
+		t.Error(err)
+	}
+	if _, err := e.Listen("127.0.0.1:0"); !errors.Is(err, object.ErrClosed) {
+		t.Errorf("listening after that: %v", err)
+	}
+	other := open(t, Config{Handler: echo})
+	if _, err := e.Call(t.Context(), listen(t, other), ask("x")); err != nil {
+		t.Errorf("a call of the drained node: %v", err)
+	}
+}
+
+func TestCallsDuringADrainHaveNotRunOrHaveSucceeded(t *testing.T) {
+	for range 20 {
+		e := open(t, Config{Handler: echo})
+		to := listen(t, e)
+		client := open(t, Config{})
+		var callers sync.WaitGroup
+		begun := make(chan struct{}, 8)
+		for range cap(begun) {
+			callers.Go(func() {
+				for calls := 0; ; calls++ {
+					_, err := client.Call(t.Context(), to, ask("x"))
+					if errors.Is(err, object.ErrUnknownOutcome) {
+						t.Error(err)
+					}
+					if err != nil {
+						return
+					}
+					if calls == 10 {
+						begun <- struct{}{}
+					}
+				}
+			})
+		}
+		for range cap(begun) {
+			<-begun
+		}
+		if err := e.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		callers.Wait()
+		e.Close()
+		client.Close()
+	}
+}
+
+func TestCloseEndsCallsOfBothSides(t *testing.T) {
+	b := newBlocking()
+	e := open(t, Config{Handler: b.handle})
+	to := listen(t, e)
+	for _, closed := range []string{"caller", "owner"} {
+		client := open(t, Config{})
+		told := make(chan error, 1)
+		go func() {
+			_, err := client.Call(t.Context(), to, ask("wait"))
+			told <- err
+		}()
+		<-b.begun
+		if closed == "caller" {
+			client.Close()
+		} else {
+			e.Close()
+		}
+		if err := <-told; !errors.Is(err, object.ErrUnknownOutcome) || errors.Is(err, object.ErrClosed) || errors.Is(err, object.ErrUnavailable) {
+			t.Error(err)
+		}
+		<-b.ended
+		_, err := client.Call(t.Context(), to, ask("x"))
+		if !errors.Is(err, object.ErrUnavailable) || errors.Is(err, object.ErrUnknownOutcome) || errors.Is(err, object.ErrClosed) != (closed == "caller") {
+			t.Error(err)
+		}
+	}
+	e.Close() // again
+	if err := e.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseWhileConnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		client := open(t, Config{Dial: n.dial})
+		told := make(chan error, 1)
+		go func() {
+			_, err := client.Call(t.Context(), object.Member{Address: "b"}, ask("x"))
+			told <- err
+		}()
+		synctest.Wait()
+		client.Close()
+		if err := <-told; !errors.Is(err, object.ErrUnavailable) || !errors.Is(err, object.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
