@@ -189,6 +189,9 @@ func (e *Endpoint) spawn(f func()) bool {
 	return !e.closed
 }
 
+// maxTries is how many connections a call tries that end before its request is queued.
+const maxTries = 3
+
 // Call has r handled by the member, as [object.Transport] says. It may be called concurrently; r and what it refers to
 // must not change until it returns. The reply is not nil when err is.
 func (e *Endpoint) Call(ctx context.Context, to object.Member, r *object.Request) (reply []byte, err error) {
@@ -203,7 +206,7 @@ func (e *Endpoint) Call(ctx context.Context, to object.Member, r *object.Request
 	}
 	c := e.calls.Get().(*call)
 	c.ctx = ctx
-	for {
+	for tries := 1; ; tries++ {
 		l, err := e.connect(ctx, to)
 		if err != nil {
 			return nil, unavailable(to, r, err)
@@ -212,6 +215,8 @@ func (e *Endpoint) Call(ctx context.Context, to object.Member, r *object.Request
 			break
 		} else if err != errStale {
 			return nil, err // c is lost: it may be in the hands of whoever writes
+		} else if tries == maxTries {
+			return nil, unavailable(to, r, fmt.Errorf("%d connections were lost, one after the other, before the request could be sent", tries))
 		}
 	}
 	reply, err = c.result(to, r)
