@@ -5,7 +5,7 @@ GO ?= go
 
 # Tests that count bytes and allocations, which the race detector distorts; then all tests, under it.
 test:
-	$(GO) test -run 'Alloc|Bytes' ./object ./persist
+	$(GO) test -run 'Alloc|Bytes' ./object ./persist ./transport
 	$(GO) test -race -timeout 15m ./...
 
 # What CI checks besides: formatting, vet, staticcheck.
@@ -16,7 +16,7 @@ check:
 
 # The figures of docs/benchmarks.md.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 2s -count 5 ./object ./persist ./memregistry
+	$(GO) test -run '^$$' -bench . -benchtime 2s -count 5 ./object ./persist ./memregistry ./transport
 
 # kill -9 of the example under 32 writing clients, COUNT times over.
 COUNT ?= 200

@@ -9,7 +9,7 @@ import (
 
 // A Transport carries calls to the nodes that own the objects. Package transport has one.
 type Transport interface {
-	// Call has r handled by the member: the reply is what [Host.Handle] returned there. An error that is not
+	// Call has r handled by the member: the reply is what [Host.Handle] returned there, and never nil. An error that is not
 	// one of the other host's must match [ErrUnavailable] if the call surely did not run there, and
 	// [ErrUnknownOutcome] if it may have.
 	Call(ctx context.Context, to Member, r *Request) (reply []byte, err error)

@@ -117,7 +117,7 @@ func (e *Endpoint) serve(nc net.Conn) {
 		l := &server{link: newLink(nc, peer, e.config.MaxFrame, e.running.Go), endpoint: e, self: own.self, running: make(map[uint64]*request)}
 		err = l.serve()
 	}
-	nc.Close()
+	defer nc.Close() // after it was said why
 	e.mu.Lock()
 	e.inbound--
 	e.mu.Unlock()
