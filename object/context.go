@@ -137,8 +137,8 @@ func (c *updateContext) finish() {
 // updates that wait for each other come to an end.
 const nestedTimeout = 10 * time.Second
 
-// enter prepares ctx for an update of key: an update made from inside another has a deadline, and must not
-// wait for one that waits for it.
+// enter prepares ctx for a call on key: one made from inside an update has a deadline, and unless it is a read it must
+// not wait for an update that waits for it.
 func enter(ctx context.Context, key Key, read bool) (context.Context, context.CancelFunc, error) {
 	path := updatePath(ctx)
 	if len(path) == 0 {

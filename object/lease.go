@@ -120,19 +120,12 @@ func (l *Lease) look() (verdict answer, left time.Duration, changed <-chan struc
 // sleepUntil returns nil once the clock shows at. It asks the clock again after each sleep, for timers
 // stand still while the machine is suspended and the clock may not.
 func sleepUntil(ctx context.Context, clock Clock, at time.Duration) error {
-	for {
-		left := at - clock()
-		if left <= 0 {
-			return nil
-		}
-		timer := time.NewTimer(left)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ended(ctx)
+	for left := at - clock(); left > 0; left = at - clock() {
+		if err := sleep(ctx, left); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // A watch wakes those who wait for a change of something that a lock guards; so it does the watch.

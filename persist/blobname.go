@@ -10,7 +10,7 @@ import (
 // Limits of blob names and listings, see [object.Store].
 const (
 	maxSegmentBytes = 240
-	maxNameBytes    = 1024 // S3's limit for keys; the longest name of a record has 841
+	maxNameBytes    = 1024 // S3's limit for keys; the longest name of a record has 843
 	maxListed       = 1000 // names in one answer of List
 )
 
