@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"memregistry":           {"object"},
 	"supervisor":            {},
 	"transport":             {"object"},
+	"internal/zk":           {},
 	"internal/reflectcodec": {},
 	"examples/todo":         {".", "object"},
 }

@@ -5,6 +5,8 @@ package memregistry
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,6 +180,26 @@ func (r *Registry) Owner(ctx context.Context, key object.Key) (m object.Member, 
 	}
 	return c.session.member, true, nil
 }
+
+// Members returns the members that are live, one for each incarnation.
+func (r *Registry) Members(ctx context.Context) ([]object.Member, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, fmt.Errorf("list the members: %w: %w", object.ErrUnavailable, errClosed)
+	}
+	r.timeOut()
+	first := make(map[uuid.UUID]object.Member)
+	for _, s := range r.sessions {
+		if m, ok := first[s.member.Incarnation]; s.state == live && (!ok || s.member.Session < m.Session) {
+			first[s.member.Incarnation] = s.member
+		}
+	}
+	return slices.Collect(maps.Values(first)), nil
+}
+
+// Suspect does nothing: sessions of this process end at once.
+func (r *Registry) Suspect(object.Member, object.Suspicion) {}
 
 // Close ends every session and waits for their goroutines. All claims are gone, calls that wait return, and
 // later ones fail with errors that match [object.ErrUnavailable] and [object.ErrClosed]. The error is always nil.

@@ -39,6 +39,9 @@ func (s *session) pair() pair { return pair{s.member.Incarnation, s.member.Sessi
 // Member implements [object.Session].
 func (s *session) Member() object.Member { return s.member }
 
+// Full implements [object.Session]: there is no limit.
+func (s *session) Full() bool { return false }
+
 // Lease implements [object.Session].
 func (s *session) Lease() *object.Lease { return s.lease }
 

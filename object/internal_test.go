@@ -27,6 +27,7 @@ func (s *scriptedSession) Lease() *Lease  { return s.lease }
 func (s *scriptedSession) Claim(context.Context, Key) (Claim, error) {
 	return scriptedClaim{s}, nil
 }
+func (s *scriptedSession) Full() bool                   { return false }
 func (s *scriptedSession) Retire(context.Context) error { return nil }
 
 type scriptedClaim struct{ s *scriptedSession }

@@ -18,7 +18,26 @@ type Registry interface {
 	// Owner returns the live member that owns key; ok is false when there is none. Looking claims nothing,
 	// and what it says may be over when it returns.
 	Owner(ctx context.Context, key Key) (m Member, ok bool, err error)
+
+	// Members returns the live members, in no order, one for each incarnation: the one of its lowest session. They are asked for on many
+	// calls, so the registry keeps them at hand; they may be out of date. The caller does not change them.
+	Members(ctx context.Context) ([]Member, error)
+
+	// Suspect says that a call could not reach m. A registry that can make sure that m does not serve any more lets others own its objects
+	// sooner than by waiting for its session to expire. It returns at once and may be called for every failed call.
+	Suspect(m Member, how Suspicion)
 }
+
+// A Suspicion says what was seen of a node that could not be reached.
+type Suspicion int
+
+const (
+	// Gone: its address refused or reset the connection, or another incarnation answered there.
+	Gone Suspicion = iota + 1
+
+	// Silent: nothing came back. It may be gone, cut off from this node only, or slow.
+	Silent
+)
 
 // A Member is one session of one incarnation of a node, as the others see it.
 type Member struct {
@@ -26,6 +45,14 @@ type Member struct {
 	Session     int       // counts the incarnation's sessions
 	Name        string    // of the node, for people
 	Address     string    // where the node takes calls; "" when it takes none
+	Types       []Served  // what the node can own
+}
+
+// Served says what a node can do with objects of one type.
+type Served struct {
+	Type    string
+	Layout  uint32 // of the states that it writes; it reads all up to this
+	Methods []string
 }
 
 // A Session is a member's standing in the registry. Claims live no longer than their session, and objects
@@ -41,6 +68,10 @@ type Session interface {
 	// registry is out of reach or the session has ended it matches [ErrUnavailable]. After any other error the
 	// registry sees to it that what it may have left behind is soon gone.
 	Claim(ctx context.Context, key Key) (Claim, error)
+
+	// Full tells that the session should claim no more keys, since there is a limit to what one session can hold. Claims that
+	// are made all the same, up to a hundred at a time, still succeed. It becomes false again when enough was released.
+	Full() bool
 
 	// Retire leaves the registry, and first of all ends the lease. By calling it the caller says that nothing is served
 	// any more under this session, whether it has ended or not: whoever claims its objects next need not wait. It

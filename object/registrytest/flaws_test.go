@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"reflect"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ var flaws = []flaw{
 		caughtBy: []string{"ClaimingTwiceIsRefused"},
 		claim: func(s *session, ctx context.Context, key object.Key) (object.Claim, error) {
 			c, err := s.Session.Claim(ctx, key)
-			if m, ok, _ := s.world.registry.Owner(ctx, key); err != nil && ok && m == s.Member() {
+			if m, ok, _ := s.world.registry.Owner(ctx, key); err != nil && ok && reflect.DeepEqual(m, s.Member()) {
 				return claim{}, nil
 			}
 			return c, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,7 +73,7 @@ func (s *scene) joinAs(m object.Member, lease time.Duration) object.Session {
 	defer cancel()
 	session, err := node.Join(ctx, m)
 	s.must("join "+m.Name, err)
-	if got := session.Member(); got != m {
+	if got := session.Member(); !reflect.DeepEqual(got, m) {
 		s.Fatalf("session of %+v says that its member is %+v", m, got)
 	}
 	s.clock = session.Lease().Clock()
@@ -124,7 +125,7 @@ func (s *scene) checkRefusal(by object.Session, key object.Key, owner object.Ses
 		s.Errorf("%s claims %v and gets it, though %s owns it", by.Member().Name, key, owner.Member().Name)
 	case !errors.As(err, &notOwner):
 		s.Errorf("%s claims %v, which %s owns: got error %v; want a NotOwnerError", by.Member().Name, key, owner.Member().Name, err)
-	case notOwner.Owner != owner.Member() || notOwner.Key != key:
+	case !reflect.DeepEqual(notOwner.Owner, owner.Member()) || notOwner.Key != key:
 		s.Errorf("%s claims %v, which %+v owns: the NotOwnerError says key %v, owner %+v",
 			by.Member().Name, key, owner.Member(), notOwner.Key, notOwner.Owner)
 	}
@@ -172,7 +173,7 @@ func (s *scene) ownerIs(key object.Key, owner object.Session) {
 		defer cancel()
 		m, ok, err := node.Owner(ctx, key)
 		s.must(fmt.Sprintf("look up the owner of %v", key), err)
-		return ok == (owner != nil) && (!ok || m == owner.Member())
+		return ok == (owner != nil) && (!ok || reflect.DeepEqual(m, owner.Member()))
 	})
 }
 
