@@ -11,8 +11,38 @@ import (
 type Transport interface {
 	// Call has r handled by the member: the reply is what [Host.Handle] returned there, and never nil. An error that is not
 	// one of the other host's must match [ErrUnavailable] if the call surely did not run there, and
-	// [ErrUnknownOutcome] if it may have.
+	// [ErrUnknownOutcome] if it may have. It is an [*UnreachableError] if another member might do better: not if the
+	// request itself, or ctx, or this node is the reason.
 	Call(ctx context.Context, to Member, r *Request) (reply []byte, err error)
+}
+
+// An UnreachableError says that a member could not be reached, or that its answer was lost. It matches [ErrUnavailable],
+// or, if Sent, [ErrUnknownOutcome].
+type UnreachableError struct {
+	Member Member
+	How    Suspicion // 0: it is alive, but takes no calls. If it takes none any more Err matches [ErrClosed].
+	Sent   bool      // the call may have run, or may yet
+	Err    error     // why
+}
+
+func (e *UnreachableError) Error() string {
+	if e.Sent {
+		return fmt.Sprintf("%v: node %s (%s) may have run the call: %v", ErrUnknownOutcome, e.Member.Name, e.Member.Address, e.Err)
+	}
+	return fmt.Sprintf("%v: node %s (%s) was not reached, the call did not run there: %v", ErrUnavailable, e.Member.Name, e.Member.Address, e.Err)
+}
+
+// Is tells that the error matches [ErrUnavailable] or [ErrUnknownOutcome], never both.
+func (e *UnreachableError) Is(target error) bool {
+	return target == ErrUnavailable && !e.Sent || target == ErrUnknownOutcome && e.Sent
+}
+
+// Unwrap returns the cause, unless it says more than is known.
+func (e *UnreachableError) Unwrap() error {
+	if e.Sent && (errors.Is(e.Err, ErrUnavailable) || errors.Is(e.Err, ErrClosed)) {
+		return nil
+	}
+	return e.Err
 }
 
 // A Request is a call on its way to another node.
