@@ -22,6 +22,8 @@ var mayImport = map[string][]string{
 	"supervisor":            {},
 	"transport":             {"object"},
 	"internal/zk":           {},
+	"internal/zk/zkmodel":   {"internal/zk"},
+	"internal/zk/zktest":    {"internal/zk"},
 	"internal/reflectcodec": {},
 	"examples/todo":         {".", "object"},
 }
