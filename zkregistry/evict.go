@@ -176,7 +176,7 @@ func (r *Registry) evictPairs(ctx context.Context, c *connection, m object.Membe
 	return nil
 }
 
-// seen returns what is seen of a member now; 0: it answers.
+// seen returns what is seen of a member now; 0: it answers, if only that it takes no calls.
 func (r *Registry) seen(ctx context.Context, m object.Member) object.Suspicion {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -186,7 +186,7 @@ func (r *Registry) seen(ctx context.Context, m object.Member) object.Suspicion {
 	case err == nil:
 		return 0
 	case errors.As(err, &unreachable):
-		return unreachable.Suspicion
+		return unreachable.How
 	default:
 		return object.Silent
 	}

@@ -39,7 +39,7 @@ type Options struct {
 	StateDir string
 
 	// Probe asks a member whether it lives. Nil: members that others suspect are not evicted; ZooKeeper's word is waited for. The error
-	// matches an [*object.UnreachableError] that says what was seen.
+	// is an [*object.UnreachableError] that says what was seen.
 	Probe func(context.Context, object.Member) error
 
 	Log *slog.Logger // nil: discarded
