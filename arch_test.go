@@ -13,7 +13,7 @@ import (
 
 // Who may import whom within the module, as ARCHITECTURE.md says. Tests may import more.
 var mayImport = map[string][]string{
-	".":                     {"object", "persist", "memregistry", "supervisor"},
+	".":                     {"object", "persist", "memregistry", "supervisor", "zkregistry"},
 	"object":                {"internal/reflectcodec"},
 	"object/storetest":      {"object"},
 	"object/registrytest":   {"object"},
@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"internal/zk":           {},
 	"internal/zk/zkmodel":   {"internal/zk"},
 	"internal/zk/zktest":    {"internal/zk"},
+	"zkregistry":            {"object", "internal/zk"},
 	"internal/reflectcodec": {},
 	"examples/todo":         {".", "object"},
 }
