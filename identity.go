@@ -143,18 +143,26 @@ func meet(ctx context.Context, root *place, store place, want identity) (identit
 }
 
 func meetOnce(ctx context.Context, root *place, store place, want identity) (i identity, done bool, err error) {
-	stored, tag, err := store.read(ctx)
-	if err != nil {
-		return i, true, err
-	}
 	if root == nil {
-		if stored == nil {
+		stored, tag, err := store.read(ctx)
+		switch {
+		case err != nil:
+			return i, true, err
+		case stored == nil:
 			want.Cluster, want.Generation = uuid.New(), 1
 			return i, false, store.write(ctx, want, tag)
 		}
 		return settle(ctx, store, *stored, tag, want)
 	}
+	// A root is founded before its store and marked as founded after it, so it is read before the store; and again when it was not there.
 	rooted, rootTag, err := root.read(ctx)
+	if err != nil {
+		return i, true, err
+	}
+	stored, tag, err := store.read(ctx)
+	if err == nil && rooted == nil && stored != nil {
+		rooted, rootTag, err = root.read(ctx)
+	}
 	switch {
 	case err != nil:
 		return i, true, err
