@@ -25,6 +25,8 @@ var mayImport = map[string][]string{
 	"internal/zk/zkmodel":   {"internal/zk"},
 	"internal/zk/zktest":    {"internal/zk"},
 	"zkregistry":            {"object", "internal/zk"},
+	"internal/zk/client":    {"internal/zk"},
+	"internal/zk/zkserver":  {},
 	"internal/reflectcodec": {},
 	"examples/todo":         {".", "object"},
 }
