@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/highlander-go/highlander/object"
 )
 
 // Expire declares every session of the incarnation lost: its claims are void, others may claim what it held, and
@@ -11,10 +13,22 @@ import (
 // cut off: then it learns it from [Registry.Reconnect], and its lease lapses by itself. An incarnation without
 // sessions is ignored.
 func (r *Registry) Expire(incarnation uuid.UUID) {
+	r.expire(incarnation, func(*session) bool { return true })
+}
+
+// ExpireSession is [Registry.Expire] for one session of the member's incarnation.
+func (r *Registry) ExpireSession(m object.Member) {
+	r.expire(m.Incarnation, func(s *session) bool { return s.member.Session == m.Session })
+}
+
+func (r *Registry) expire(incarnation uuid.UUID, lost func(*session) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.timeOut()
 	for _, s := range r.of(incarnation) {
+		if !lost(s) {
+			continue
+		}
 		if s.state == live {
 			r.lose(s, r.clock())
 		}

@@ -27,7 +27,7 @@ const (
 // Options configure a [Registry]. The zero value is ready to use.
 type Options struct {
 	// Clock is the clock of the registry and of the leases of all its sessions; it must be safe for concurrent
-	// use. Nil: the time since New, which does not run while the machine sleeps. That is enough as long as
+	// use, and return at once. Nil: the time since New, which does not run while the machine sleeps. That is enough as long as
 	// this process is the only one.
 	Clock object.Clock
 
@@ -38,6 +38,9 @@ type Options struct {
 	// SessionTimeout is how long after its last renewal the registry gives up a session that is cut off by
 	// [Registry.Disconnect]; more than Lease. Zero: three leases, so 6 s by default.
 	SessionTimeout time.Duration
+
+	// MaxClaims is how many claims make a session full. Zero: none ever is.
+	MaxClaims int
 }
 
 // A Registry keeps sessions and claims in memory. Any number of nodes may join it, and its methods may be
@@ -49,6 +52,7 @@ type Registry struct {
 	clock    object.Clock
 	lease    time.Duration
 	timeout  time.Duration
+	most     int            // claims of a session that is not full; 0: no limit
 	renewals sync.WaitGroup // the sessions' goroutines
 
 	mu       sync.Mutex
@@ -84,6 +88,7 @@ func New(o Options) *Registry {
 		clock:    o.Clock,
 		lease:    o.Lease,
 		timeout:  o.SessionTimeout,
+		most:     o.MaxClaims,
 		sessions: make(map[pair]*session),
 		claims:   make(map[object.Key]*claim),
 		cut:      make(map[uuid.UUID]chan struct{}),

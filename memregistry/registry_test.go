@@ -252,3 +252,44 @@ func TestCloseEndsEverything(t *testing.T) {
 		r.Close()
 	})
 }
+
+func TestASessionIsFullWithItsMaxClaims(t *testing.T) {
+	s := join(t, open(t, memregistry.Options{MaxClaims: 2}), "a")
+	claim(t, s, object.Key{Type: "list", ID: "1"})
+	if s.Full() {
+		t.Error("full with one claim of two")
+	}
+	second := claim(t, s, object.Key{Type: "list", ID: "2"})
+	if !s.Full() {
+		t.Error("not full with two claims")
+	}
+	claim(t, s, object.Key{Type: "list", ID: "3"}).Release(t.Context()) // one more is no error
+	second.Release(t.Context())
+	if s.Full() {
+		t.Error("still full after a release")
+	}
+	if join(t, open(t, memregistry.Options{}), "b").Full() {
+		t.Error("full without a limit")
+	}
+}
+
+func TestExpireSessionEndsOneOfAnIncarnation(t *testing.T) {
+	r := open(t, memregistry.Options{})
+	m := object.Member{Incarnation: uuid.New(), Session: 1, Name: "a"}
+	first, err := r.Join(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Session = 2
+	second, err := r.Join(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ExpireSession(first.Member())
+	if first.Lease().Err() == nil || second.Lease().Err() != nil {
+		t.Errorf("first: %v, second: %v", first.Lease().Err(), second.Lease().Err())
+	}
+	if _, err := r.Join(t.Context(), first.Member()); err == nil {
+		t.Error("a session's number was taken twice")
+	}
+}

@@ -39,8 +39,15 @@ func (s *session) pair() pair { return pair{s.member.Incarnation, s.member.Sessi
 // Member implements [object.Session].
 func (s *session) Member() object.Member { return s.member }
 
-// Full implements [object.Session]: there is no limit.
-func (s *session) Full() bool { return false }
+// Full implements [object.Session] by [Options].MaxClaims.
+func (s *session) Full() bool {
+	if s.registry.most == 0 {
+		return false
+	}
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	return s.held >= s.registry.most
+}
 
 // Lease implements [object.Session].
 func (s *session) Lease() *object.Lease { return s.lease }

@@ -23,16 +23,13 @@ func (a *activation) commit(w *work) {
 		a.help()
 	}
 	// All of the batch is durable now, and so is the state that updates ran on which changed nothing.
-	lease := a.serving.lease
-	if !lease.Valid() {
-		a.mu.Unlock()
-		if lease.waitToTheEnd(a.serving.ctx) != nil {
-			<-a.serving.ctx.Done() // the session is over, and its objects are about to be
-		}
-		a.mu.Lock()
-		if a.phase == over {
-			return
-		}
+	a.mu.Unlock()
+	if lease := a.serving.lease; !lease.Valid() && lease.waitToTheEnd(a.serving.ctx) != nil {
+		<-a.serving.ctx.Done() // the session is over, and its objects are about to be
+	}
+	a.mu.Lock()
+	if a.phase == over {
+		return
 	}
 	for _, o := range w.batch {
 		o.answer(o.err)
@@ -125,7 +122,7 @@ func (a *activation) write(ctx context.Context, r *Record, last Record, prev Tag
 			config.Log.Warn("it is not known whether a record was written: trying again", "object", key, "error", err)
 		}
 		doubt = true
-		if sleep(ctx, backoff(attempt)) != nil || a.committed.Load() == nil { // given up
+		if sleep(ctx, a.backoff(attempt)) != nil || a.committed.Load() == nil { // given up
 			return written{step: stepClash, err: err}
 		}
 	}
@@ -141,7 +138,7 @@ func (a *activation) look(ctx context.Context, r *Record, last Record, wrote, do
 			f = foundUnreadable
 		case err != nil:
 			a.table.host.config.Log.Warn("the record that was found in place of a new one cannot be loaded: trying again", "object", a.key(), "error", err)
-			if sleep(ctx, backoff(attempt)) != nil || a.committed.Load() == nil {
+			if sleep(ctx, a.backoff(attempt)) != nil || a.committed.Load() == nil {
 				return written{step: stepClash, err: err}
 			}
 			continue
@@ -195,6 +192,6 @@ func resultOf(err error) putResult {
 }
 
 // backoff is the pause before another attempt: 10 ms doubled each time up to about 1 s, with jitter.
-func backoff(attempt int) time.Duration {
-	return jitter(10 * time.Millisecond << min(attempt, 7))
+func (a *activation) backoff(attempt int) time.Duration {
+	return a.table.host.jitter(10*time.Millisecond<<min(attempt, 7), a.key(), attempt)
 }

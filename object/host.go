@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,10 @@ type HostConfig struct {
 	Log       *slog.Logger
 	Env       any              // for [Env]
 	Now       func() time.Time // for [Info.Now]; nil: time.Now
+
+	// Grow asks for one more session to be served, since all are full and calls wait. It must return at once. It is called again and
+	// again until there is room, also concurrently. Nil: they wait until objects are let go.
+	Grow func()
 }
 
 // A Host serves objects: it wakes them on their first call, runs their methods, commits their updates, lets
@@ -28,14 +33,18 @@ type HostConfig struct {
 type Host struct {
 	config HostConfig
 	types  map[string]*table
+	tables []*table  // the same, by name
 	done   sync.Pool // of chan struct{}, for calls that wait
 	works  sync.Pool // of *work; both belong to one host, as the channels do to its test bubble
 
-	sweeps  atomic.Uint32 // counts sweeps for idle objects
-	serving atomic.Pointer[serving]
+	seed   uint64        // of the host's pauses: a hash of the node's name
+	sweeps atomic.Uint32 // counts sweeps for idle objects
 
-	mu      sync.Mutex
-	changed watch        // for serving and closing
+	mu       sync.Mutex
+	servings []*serving // by session; the slice is replaced, not changed
+	changed  watch      // for servings and closing
+
+	adding  sync.RWMutex // held for reading while an object is added
 	closing atomic.Int32 // one of the constants below; raised while no object is being added
 }
 
@@ -48,7 +57,7 @@ const (
 
 // NewHost makes a host for objects of the defined types. It serves nothing until [Host.Serve] runs.
 func NewHost(config HostConfig, definitions ...Definition) (*Host, error) {
-	h := &Host{config: config, types: make(map[string]*table)}
+	h := &Host{config: config, types: make(map[string]*table), seed: hashString(0, config.Node)}
 	h.done.New = func() any { return make(chan struct{}, 1) }
 	h.works.New = func() any { return new(work) }
 	if h.config.Log == nil {
@@ -63,6 +72,9 @@ func NewHost(config HostConfig, definitions ...Definition) (*Host, error) {
 			return nil, fmt.Errorf("object: type %s is defined twice: give one of them another name", def.name)
 		}
 		h.types[def.name] = newTable(h, def)
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.types)) {
+		h.tables = append(h.tables, h.types[name])
 	}
 	return h, nil
 }
@@ -80,16 +92,15 @@ type serving struct {
 	workers sync.WaitGroup   // all goroutines that are at work on objects
 	tasks   chan *activation // hands objects to workers that are idle
 	idle    atomic.Int32     // workers that wait for a task
-
-	mu    sync.RWMutex // held while an object is added
-	ended bool         // no object is added any more
+	ended   bool             // no object is added any more; guarded by the host's adding
 }
 
 // stepTimeout bounds each step that lets an object go: what is not over by then is given up.
 const stepTimeout = 10 * time.Second
 
 // Serve serves objects under the session until ctx or the session ends. Then it tears down all that was
-// claimed through the session: nothing of it is served when Serve returns. One Serve runs at a time.
+// claimed through the session: nothing of it is served when Serve returns. It may run for several sessions of the node at once:
+// an object is claimed through the first one that is not full, by number, and lives as long as that one.
 //
 // The claims that it leaves behind are for the session's Retire to release.
 func (h *Host) Serve(ctx context.Context, session Session) error {
@@ -106,7 +117,7 @@ func (h *Host) Serve(ctx context.Context, session Session) error {
 	return s.lease.Err()
 }
 
-// mayAdd tells whether an object may be added; who asks holds mu until it is.
+// mayAdd tells whether an object may be added; who asks holds adding until it is.
 func (s *serving) mayAdd(ctx context.Context) error {
 	switch {
 	case s.host.closing.Load() == isClosed || s.host.closing.Load() == draining && !isNested(ctx):
@@ -146,21 +157,17 @@ func (s *serving) worker(a *activation) {
 
 // tearDown ends all objects that were claimed through the session.
 func (s *serving) tearDown(end context.CancelFunc) {
-	s.host.serve(nil)
-	s.mu.Lock()
+	s.host.unserve(s)
+	s.host.adding.Lock()
 	s.ended = true
-	s.mu.Unlock()
+	s.host.adding.Unlock()
 	cause := s.lease.Err()
 	if cause == nil {
 		cause = ErrClosed
 	}
-	for _, t := range s.host.types {
-		for a := range t.all() {
-			if a.serving == s {
-				a.end(cause)
-				a.forget()
-			}
-		}
+	for _, a := range s.host.pick(func(a *activation) bool { return a.serving == s }) {
+		a.end(cause)
+		a.forget()
 	}
 	end()
 	close(s.tasks) // no object is left that could have work
@@ -168,6 +175,21 @@ func (s *serving) tearDown(end context.CancelFunc) {
 		s.host.config.Log.Error("methods do not return although their contexts have ended: they were given up, "+
 			"their results are ignored", "node", s.host.config.Node, "after", stepTimeout)
 	}
+}
+
+// pick returns the activations that are wanted, by key: whatever happens to them happens in the same order in each run of a simulation.
+func (h *Host) pick(wanted func(*activation) bool) []*activation {
+	var all []*activation
+	for _, t := range h.tables {
+		first := len(all)
+		for a := range t.all() {
+			if wanted(a) {
+				all = append(all, a)
+			}
+		}
+		slices.SortFunc(all[first:], func(a, b *activation) int { return strings.Compare(a.id, b.id) })
+	}
+	return all
 }
 
 // waitFor waits for the group and tells whether it was done in time. Only if not, a goroutine is left behind: it ends
@@ -188,28 +210,71 @@ func waitFor(group *sync.WaitGroup, limit time.Duration) bool {
 func (h *Host) serve(s *serving) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.serving.Store(s)
+	h.servings = append(slices.Clone(h.servings), s)
+	slices.SortStableFunc(h.servings, func(a, b *serving) int { return a.member.Session - b.member.Session })
 	h.changed.wake()
 }
 
-// await returns what objects are served under now; while there is no session it waits for one.
+func (h *Host) unserve(s *serving) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.servings = slices.DeleteFunc(slices.Clone(h.servings), func(other *serving) bool { return other == s })
+	h.changed.wake()
+}
+
+func (h *Host) current() []*serving {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.servings
+}
+
+// growEvery is how often a call that waits for room in a session looks and asks for it.
+const growEvery = 50 * time.Millisecond
+
+// await returns the serving under which the next object is claimed, and waits for it while there is no session, or none
+// with room.
 func (h *Host) await(ctx context.Context) (*serving, error) {
 	for {
 		h.mu.Lock()
-		s, closing, changed := h.serving.Load(), h.closing.Load(), h.changed.wait()
+		all, closing, changed := h.servings, h.closing.Load(), h.changed.wait()
 		h.mu.Unlock()
+		s, full := choose(all)
 		if s != nil {
 			return s, nil
 		}
-		if closing != isOpen {
+		if closing == isClosed || closing == draining && !(full && isNested(ctx)) {
 			return nil, &closedError{h.config.Node}
+		}
+		what, again := "session", (<-chan time.Time)(nil)
+		if full {
+			what, again = "room in its sessions", time.After(growEvery)
+			if h.config.Grow != nil {
+				h.config.Grow()
+			}
 		}
 		select {
 		case <-changed:
+		case <-again:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("node %s has no session: %w: %w", h.config.Node, ErrUnavailable, ended(ctx))
+			return nil, fmt.Errorf("node %s has no %s: %w: %w", h.config.Node, what, ErrUnavailable, ended(ctx))
 		}
 	}
+}
+
+// choose returns the first serving with room and a lease that holds, else the first one with room; if there is none, full
+// tells whether that is for want of room.
+func choose(all []*serving) (s *serving, full bool) {
+	for _, each := range all {
+		switch {
+		case each.session.Full():
+			full = true
+		case each.lease.Valid():
+			return each, false
+		case s == nil:
+			s = each
+		}
+	}
+	return s, full
 }
 
 // A closedError says that the node is on its way out.
@@ -226,10 +291,8 @@ func (h *Host) Close() { h.close(isClosed) }
 func (h *Host) close(c int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.serving.Load(); s != nil {
-		s.mu.Lock() // who found the host open has added its object
-		defer s.mu.Unlock()
-	}
+	h.adding.Lock() // who found the host open has added its object
+	defer h.adding.Unlock()
 	h.closing.Store(max(h.closing.Load(), c))
 	h.changed.wake()
 }
@@ -240,10 +303,7 @@ func (h *Host) close(c int32) {
 func (h *Host) Drain(ctx context.Context) error {
 	h.close(draining)
 	for {
-		var all []*activation
-		for _, t := range h.types {
-			all = slices.AppendSeq(all, t.all())
-		}
+		all := h.pick(func(*activation) bool { return true })
 		switch {
 		case len(all) == 0 && h.closing.Load() == isClosed:
 			return nil
@@ -259,15 +319,13 @@ func (h *Host) Drain(ctx context.Context) error {
 
 // Ready returns nil when the host has a session whose lease holds, and else an error that says what is missing.
 func (h *Host) Ready() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := h.serving.Load()
+	all := h.current()
 	switch {
 	case h.closing.Load() != isOpen:
 		return &closedError{h.config.Node}
-	case s == nil:
+	case len(all) == 0:
 		return fmt.Errorf("node %s has no session: %w", h.config.Node, ErrUnavailable)
-	case !s.lease.Valid():
+	case !slices.ContainsFunc(all, func(s *serving) bool { return s.lease.Valid() }):
 		return fmt.Errorf("node %s: its lease has lapsed: %w", h.config.Node, ErrUnavailable)
 	}
 	return nil
@@ -299,5 +357,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// jitter returns between half of d and d.
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+// jitter returns between half of d and d. It is drawn from what it is for, not from chance, so that a simulation can replay it.
+func (h *Host) jitter(d time.Duration, key Key, attempt int) time.Duration {
+	return d/2 + time.Duration(mix(h.seed^hashOf(key)^uint64(attempt))%uint64(d/2+1))
+}

@@ -60,3 +60,22 @@ func validateTypeName(name string) error {
 	}
 	return nil
 }
+
+// hashOf is the same for a key on every machine and in every version: nodes agree on where to place an object by it.
+func hashOf(k Key) uint64 { return hashString(hashString(0, k.Type), k.ID) }
+
+// hashString continues h by s: FNV-1a, begun with its length so that parts keep their boundaries, and mixed.
+func hashString(h uint64, s string) uint64 {
+	h ^= 14695981039346656037 + uint64(len(s))
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return mix(h)
+}
+
+// mix spreads every bit of h over all of the result: the finalizer of SplitMix64.
+func mix(h uint64) uint64 {
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}

@@ -110,9 +110,10 @@ var errNoRenewal = fmt.Errorf("%w: the registry has not renewed the node's lease
 
 // look decides over an answer now; left is how long until the decision may change by time alone.
 func (l *Lease) look() (verdict answer, left time.Duration, changed <-chan struct{}, err error) {
+	now := l.clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, unavailableAt := l.clock(), l.sentAt+l.timeout
+	unavailableAt := l.sentAt + l.timeout
 	verdict = mayAnswer(now, time.Duration(l.validUntil.Load()), unavailableAt, l.err != nil)
 	return verdict, unavailableAt - now, l.changed.wait(), l.err
 }

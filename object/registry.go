@@ -41,8 +41,8 @@ const (
 
 // A Member is one session of one incarnation of a node, as the others see it.
 type Member struct {
-	Incarnation uuid.UUID // of the node: new each time that it joins after having lost the registry
-	Session     int       // counts the incarnation's sessions
+	Incarnation uuid.UUID // of the node: new each time that it is opened
+	Session     int       // counts the incarnation's sessions from 1; no number is used twice, also after a session was lost
 	Name        string    // of the node, for people
 	Address     string    // where the node takes calls; "" when it takes none
 	Types       []Served  // what the node can own
@@ -101,5 +101,6 @@ func (e *NotOwnerError) Error() string {
 }
 
 // A Clock tells the time passed since some fixed moment. It must run on while the machine sleeps if
-// other machines can own objects meanwhile, and it is never set. It is read on every answer.
+// other machines can own objects meanwhile, and it is never set. It is read on every answer, and never by this package while a
+// lock is held: a simulation stops callers in it.
 type Clock func() time.Duration

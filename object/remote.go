@@ -160,7 +160,7 @@ func (t *table) update(ctx context.Context, key Key, o *op) (reply []byte, err e
 // forward sends a call to the owner that refused names, and tries here again when that owner does not have the object
 // any more. The reply is nil if it succeeded here. Other errors than a refusal are handed back.
 func (t *table) forward(ctx context.Context, refused error, here func() error, r *Request, args func() ([]byte, error)) (reply []byte, err error) {
-	for {
+	for attempt := 0; ; attempt++ {
 		var elsewhere *NotOwnerError
 		if !errors.As(refused, &elsewhere) {
 			return nil, refused
@@ -176,7 +176,7 @@ func (t *table) forward(ctx context.Context, refused error, here func() error, r
 		if !errors.As(err, &elsewhere) {
 			return reply, err
 		}
-		if err := sleep(ctx, jitter(20*time.Millisecond)); err != nil {
+		if err := sleep(ctx, t.host.jitter(20*time.Millisecond, r.Key, attempt)); err != nil {
 			return nil, unavailable(r.Key, fmt.Errorf("its owner is changing: %w", err))
 		}
 		if refused = here(); refused == nil {

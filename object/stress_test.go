@@ -434,7 +434,7 @@ func (c *cluster) serve(place int, h *object.Host) {
 			Env: c, Log: slog.New(slog.NewTextHandler(c.log, nil))}, c.tallies)
 		c.check("NewHost", err)
 	}
-	n := &node{host: h, id: uuid.New(), done: make(chan struct{})}
+	n := &node{host: h, id: uuid.New(), branch: branch{done: make(chan struct{})}}
 	n.session, err = c.registry.Join(context.Background(), object.Member{Incarnation: n.id, Name: name})
 	c.check("Join", err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// sweep releases idle objects until ctx or the session ends.
+// sweep releases idle objects until ctx or the session ends. Of several servings the first one does it for all.
 func (s *serving) sweep(ctx context.Context) {
-	every := sweepEvery(s.host.types)
+	every := sweepEvery(s.host.tables)
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -22,31 +22,32 @@ func (s *serving) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		now, short := s.host.sweeps.Add(1), memoryIsShort()
-		var idle []*activation
-		for _, t := range s.host.types {
-			// One more sweep than fits in the idle time, as the object may have been used right before a sweep.
-			limit := uint32(min((t.def.idle+every-1)/every+1, math.MaxUint32))
-			if t.def.idle < 0 {
-				limit = math.MaxUint32
-			}
-			if short {
-				limit = min(limit, 2)
-			}
-			for a := range t.all() {
-				if now-a.used.Load() >= limit {
-					idle = append(idle, a)
-				}
-			}
+		if all := s.host.current(); len(all) == 0 || all[0] != s {
+			continue
 		}
+		now, short := s.host.sweeps.Add(1), memoryIsShort()
+		idle := s.host.pick(func(a *activation) bool { return now-a.used.Load() >= a.table.def.idleSweeps(every, short) })
 		release(ctx, idle, true)
 	}
 }
 
+// idleSweeps is how many sweeps an object outlasts without being used.
+func (d *definition) idleSweeps(every time.Duration, short bool) uint32 {
+	// One more sweep than fits in the idle time, as the object may have been used right before a sweep.
+	limit := uint32(min((d.idle+every-1)/every+1, math.MaxUint32))
+	if d.idle < 0 {
+		limit = math.MaxUint32
+	}
+	if short {
+		limit = min(limit, 2)
+	}
+	return limit
+}
+
 // sweepEvery is an eighth of the shortest idle time, 1 ms to 1 min.
-func sweepEvery(types map[string]*table) time.Duration {
+func sweepEvery(tables []*table) time.Duration {
 	every := 8 * time.Minute
-	for _, t := range types {
+	for _, t := range tables {
 		if t.def.idle > 0 {
 			every = min(every, t.def.idle)
 		}

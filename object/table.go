@@ -148,8 +148,8 @@ func (t *table) activation(ctx context.Context, id string) (*activation, *servin
 	if err != nil {
 		return nil, nil, err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	t.host.adding.RLock()
+	defer t.host.adding.RUnlock()
 	if err := s.mayAdd(ctx); err == errMoved {
 		return nil, s, nil
 	} else if err != nil {

@@ -36,6 +36,7 @@ type world struct {
 	types    []object.Definition
 	env      any
 	log      *record
+	onGrow   func(*node) // what is done when the node asks for another session
 
 	mu    sync.Mutex
 	hosts map[uuid.UUID]*object.Host
@@ -47,11 +48,17 @@ func inWorld(t *testing.T, test func(w *world), types ...object.Definition) {
 		start := time.Now()
 		w := &world{T: t, log: new(record), hosts: make(map[uuid.UUID]*object.Host), types: append(types, counters)}
 		w.clock = func() time.Duration { return time.Since(start) }
-		w.registry = memregistry.New(memregistry.Options{Clock: func() time.Duration { return w.clock() }, Lease: leaseLength, SessionTimeout: sessionTimeout})
 		w.store = &store{Committer: persist.NewRecords(persist.NewMemory()), world: w}
-		defer w.registry.Close()
+		w.limit(0)
+		defer func() { w.registry.Close() }()
 		test(w)
 	})
+}
+
+// limit makes a registry, before there are nodes, in which so many claims fill a session.
+func (w *world) limit(claims int) {
+	w.registry = memregistry.New(memregistry.Options{Clock: func() time.Duration { return w.clock() }, Lease: leaseLength,
+		SessionTimeout: sessionTimeout, MaxClaims: claims})
 }
 
 // A record is a log that a test can read.
@@ -72,11 +79,17 @@ func (r *record) String() string {
 	return r.log.String()
 }
 
-// A node is a host that serves under a session of its own.
+// A node is a host that serves under a session of its own, or under several.
 type node struct {
-	host    *object.Host
-	world   *world
-	id      uuid.UUID
+	host  *object.Host
+	world *world
+	id    uuid.UUID
+	branch
+	more []*branch
+}
+
+// A branch is one session that a node serves under.
+type branch struct {
 	session object.Session
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -84,14 +97,15 @@ type node struct {
 
 func (w *world) node(name string) *node {
 	w.Helper()
+	n := &node{world: w}
 	h, err := object.NewHost(object.HostConfig{
-		Node: name, Registry: w.registry, Committer: w.store, Transport: w, Env: w.env,
+		Node: name, Registry: w.registry, Committer: w.store, Transport: w, Env: w.env, Grow: n.grow,
 		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.Output(), w.log), nil)),
 	}, w.types...)
 	if err != nil {
 		w.Fatal(err)
 	}
-	n := &node{host: h, world: w}
+	n.host = h
 	n.join()
 	w.Cleanup(n.stop)
 	return n
@@ -102,28 +116,53 @@ func (n *node) Host() *object.Host { return n.host }
 // join gives the node a session and serves under it.
 func (n *node) join() {
 	n.id = uuid.New()
-	s, err := n.world.registry.Join(n.world.Context(), object.Member{Incarnation: n.id, Name: n.id.String()})
-	if err != nil {
-		n.world.Fatal(err)
-	}
-	n.session = s
 	n.world.mu.Lock()
 	n.world.hosts[n.id] = n.host
 	n.world.mu.Unlock()
-	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel, n.done = cancel, make(chan struct{})
-	go func() {
-		defer close(n.done)
-		n.host.Serve(ctx, s)
-	}()
+	n.branch = *n.serve(1)
 	synctest.Wait()
 }
 
-// stop ends the serving and retires the session, as a node's tree does.
+// serve serves under the node's session of that number.
+func (n *node) serve(number int) *branch {
+	s, err := n.world.registry.Join(n.world.Context(), object.Member{Incarnation: n.id, Session: number, Name: n.id.String()})
+	if err != nil {
+		n.world.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &branch{s, cancel, make(chan struct{})}
+	go func() {
+		defer close(b.done)
+		n.host.Serve(ctx, s)
+	}()
+	return b
+}
+
+// another serves under one more session.
+func (n *node) another() *branch {
+	b := n.serve(len(n.more) + 2)
+	n.more = append(n.more, b)
+	return b
+}
+
+func (n *node) grow() {
+	if n.world.onGrow != nil {
+		n.world.onGrow(n)
+	}
+}
+
+// stop ends the serving and retires the sessions, as a node's tree does.
 func (n *node) stop() {
-	n.cancel()
-	<-n.done
-	n.session.Retire(context.Background())
+	n.branch.stop()
+	for _, b := range n.more {
+		b.stop()
+	}
+}
+
+func (b *branch) stop() {
+	b.cancel()
+	<-b.done
+	b.session.Retire(context.Background())
 }
 
 // Call is the network: it hands the request to the other host.
