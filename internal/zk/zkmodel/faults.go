@@ -40,8 +40,8 @@ func (m *Model) Kill(i int) {
 	})
 }
 
-// Restart starts a server that was killed. It serves when it has found a leader and caught up.
-func (m *Model) Restart(i int) {
+// Start starts a server that was killed. It serves when it has found a leader and caught up.
+func (m *Model) Start(i int) {
 	m.do(func() {
 		if s := m.servers[i]; s.state == down {
 			s.state = looking

@@ -98,7 +98,7 @@ func (c *Client) Open(ctx context.Context, timeout time.Duration, events func(zk
 	c.opened++
 	p := Point{Client: c.host, Op: opOpen, N: c.opened}
 	s := &Session{
-		m: m, client: c, asked: timeout, events: events, server: c.opened - 1,
+		m: m, client: c, asked: timeout, events: events, server: c.first + c.opened - 1,
 		opened:  &request{op: opOpen, done: make(chan answer, 1)},
 		watches: make(map[string]bool), calls: make(map[Point]int),
 	}
@@ -121,6 +121,9 @@ func (s *Session) ID() int64 { return s.id }
 
 // Timeout implements [zk.Session].
 func (s *Session) Timeout() time.Duration { return s.timeout }
+
+// Host is the client that the session belongs to.
+func (s *Session) Host() Host { return s.client.host }
 
 // Create implements [zk.Session].
 func (s *Session) Create(ctx context.Context, path string, data []byte, mode zk.Mode) (string, error) {

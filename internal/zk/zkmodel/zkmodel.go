@@ -130,20 +130,21 @@ type Client struct {
 	m       *Model
 	host    Host
 	servers []*server // that its sessions connect to, in turn
+	first   int       // the server that the first session tries first, if it may connect to all
 	opened  int       // calls of Open
 }
 
 var _ zk.Ensemble = (*Client)(nil)
 
-// Client returns a host whose sessions connect to the servers given, in turn, beginning with the first; if none is given, to all. A
-// name is used once.
+// Client returns a host whose sessions connect to the servers given, in turn, beginning with the first; if none is given, to all, each
+// beginning with another one. A name is used once.
 func (m *Model) Client(name Host, servers ...int) (*Client, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.clients[name] != nil {
 		return nil, fmt.Errorf("zkmodel: there is a client %q already", name)
 	}
-	c := &Client{m: m, host: name}
+	c := &Client{m: m, host: name, first: len(m.clients)}
 	for _, i := range servers {
 		if i < 0 || i >= len(m.servers) {
 			return nil, fmt.Errorf("zkmodel: there is no server %d, but %d from 0", i, len(m.servers))
