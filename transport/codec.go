@@ -1,35 +1,31 @@
 package transport
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/highlander-go/highlander/object"
 )
 
-// Limits of requests, beside that of their frame.
-const (
-	MaxPath       = 1000 // updates that wait for one another
-	MaxAttributes = 1000 // of a caller
-)
-
-// The fields of a request, an array: type, id, method, timeout (ns, 0: none), put mode (bits), version, the caller's id and
-// attributes (a map), path (an array of types and ids in turn), arguments. Fields can be added behind them: readers pass over those.
-const requestFields = 10
+// Requests and failures are sequences of fields: numbers as varints, strings and bytes behind their length. Fields can be
+// added at the end: readers pass over those that they do not know.
 
 const (
 	modeCreates     = 1
 	modeConditional = 2
 )
 
-// appendRequest appends the payload of a request whose caller waits for timeout, for ever if it is 0.
-func appendRequest(b []byte, r *object.Request, timeout time.Duration) []byte {
-	b = appendArray(b, requestFields)
-	b = appendString(b, r.Key.Type)
-	b = appendString(b, r.Key.ID)
+// appendRequest appends the payload of a request to the incarnation, whose caller waits for timeout, for ever if it is 0.
+func appendRequest(b []byte, to uuid.UUID, r *object.Request, timeout time.Duration) []byte {
+	b = append(b, to[:]...)
+	b = binary.AppendUvarint(b, uint64(timeout))
+	b = appendKey(b, r.Key)
 	b = appendString(b, r.Method)
-	b = appendUint(b, uint64(timeout))
 	mode := uint64(0)
 	if r.Mode.Creates {
 		mode |= modeCreates
@@ -37,72 +33,129 @@ func appendRequest(b []byte, r *object.Request, timeout time.Duration) []byte {
 	if r.Mode.Conditional {
 		mode |= modeConditional
 	}
-	b = appendUint(b, mode)
-	b = appendUint(b, r.Mode.Version)
+	b = binary.AppendUvarint(b, mode)
+	b = binary.AppendUvarint(b, r.Mode.Version)
 	b = appendString(b, r.Caller.ID)
-	b = appendMap(b, len(r.Caller.Attributes))
+	b = binary.AppendUvarint(b, uint64(len(r.Caller.Attributes)))
 	for k, v := range r.Caller.Attributes {
 		b = appendString(appendString(b, k), v)
 	}
-	b = appendArray(b, 2*len(r.Path))
+	b = binary.AppendUvarint(b, uint64(len(r.Path)))
 	for _, k := range r.Path {
-		b = appendString(appendString(b, k.Type), k.ID)
+		b = appendKey(b, k)
 	}
-	return appendBytes(b, r.Args)
+	return appendString(b, r.Args)
 }
 
 // readRequest reads what appendRequest has written into r. The arguments share memory with payload.
-func readRequest(payload []byte, names *names, r *object.Request) (timeout time.Duration, err error) {
+func readRequest(payload []byte, names names, r *object.Request) (to uuid.UUID, timeout time.Duration, err error) {
 	d := decoder{b: payload}
-	if n := d.array(); n < requestFields {
-		return 0, fmt.Errorf("%w: a request has %d fields, not %d", errMalformed, n, requestFields)
-	}
-	r.Key.Type = names.of(d.text())
-	r.Key.ID = d.string()
-	r.Method = names.of(d.text())
+	copy(to[:], d.take(uint64(len(to))))
 	timeout = time.Duration(min(d.uint(), math.MaxInt64))
+	r.Key = object.Key{Type: names.of(d.bytes()), ID: d.string()}
+	r.Method = names.of(d.bytes())
 	mode := d.uint()
 	r.Mode = object.PutMode{Creates: mode&modeCreates != 0, Conditional: mode&modeConditional != 0, Version: d.uint()}
 	r.Caller.ID = d.string()
-	if n := d.pairs(); n > MaxAttributes {
-		return 0, fmt.Errorf("%w: a caller with %d attributes, the limit is %d", errMalformed, n, MaxAttributes)
-	} else if n > 0 {
+	if n := d.uint(); n > 0 {
 		r.Caller.Attributes = make(map[string]string)
-		for range n {
+		for ; n > 0 && d.err == nil; n-- {
 			k := d.string()
 			r.Caller.Attributes[k] = d.string()
 		}
 	}
-	if n := d.array(); n > 2*MaxPath || n%2 != 0 {
-		return 0, fmt.Errorf("%w: a path of %d types and ids, the limit is %d of each", errMalformed, n, MaxPath)
-	} else if n > 0 {
-		r.Path = make([]object.Key, n/2)
-		for i := range r.Path {
-			r.Path[i] = object.Key{Type: names.of(d.text()), ID: d.string()}
-		}
+	for n := d.uint(); n > 0 && d.err == nil; n-- {
+		r.Path = append(r.Path, object.Key{Type: names.of(d.bytes()), ID: d.string()})
 	}
 	r.Args = d.bytes()
 	if d.err != nil {
-		return 0, fmt.Errorf("%w: a request: %w", errMalformed, d.err)
+		err = fmt.Errorf("%w: a request: %w", errMalformed, d.err)
 	}
-	return timeout, nil
+	return to, timeout, err
 }
+
+// appendFailure appends the payload of a failure.
+func appendFailure(b []byte, e *object.RemoteError) []byte {
+	b = binary.AppendUvarint(b, e.Matches)
+	b = appendString(b, e.Message)
+	if e.NotOwner == nil {
+		return append(b, 0)
+	}
+	owner := &e.NotOwner.Owner
+	b = append(b, 1)
+	b = appendKey(b, e.NotOwner.Key)
+	b = append(b, owner.Incarnation[:]...)
+	b = binary.AppendUvarint(b, uint64(owner.Session))
+	b = appendString(b, owner.Name)
+	return appendString(b, owner.Address)
+}
+
+// readFailure reads what appendFailure has written.
+func readFailure(payload []byte) (*object.RemoteError, error) {
+	d := decoder{b: payload}
+	e := &object.RemoteError{Matches: d.uint(), Message: d.string()}
+	if d.uint() > 0 {
+		e.NotOwner = &object.NotOwnerError{Key: object.Key{Type: d.string(), ID: d.string()}}
+		owner := &e.NotOwner.Owner
+		copy(owner.Incarnation[:], d.take(uint64(len(owner.Incarnation))))
+		owner.Session = int(d.uint())
+		owner.Name, owner.Address = d.string(), d.string()
+	}
+	if d.err != nil {
+		return nil, fmt.Errorf("%w: a failure: %w", errMalformed, d.err)
+	}
+	return e, nil
+}
+
+func appendString[T string | []byte](b []byte, s T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendKey(b []byte, k object.Key) []byte { return appendString(appendString(b, k.Type), k.ID) }
+
+var errTruncated = errors.New("it is cut short")
+
+// A decoder takes fields from the front of b. After its first error all are zero.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) uint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.b, d.err = nil, errTruncated
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.b, d.err = nil, errTruncated
+		return nil
+	}
+	v := d.b[:n:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) bytes() []byte  { return d.take(d.uint()) }
+func (d *decoder) string() string { return string(d.bytes()) }
 
 // Names keeps the names of types and methods that a connection's requests have in common, so that each is
 // allocated once. It belongs to the connection's reader.
 type names map[string]string
 
-func (n *names) of(b []byte) string {
+func (n names) of(b []byte) string {
 	const most, longest = 256, 128
-	if s, ok := (*n)[string(b)]; ok {
-		return s
-	}
-	s := string(b)
-	if *n == nil {
-		*n = make(names)
-	}
-	if len(*n) < most && len(s) <= longest {
-		(*n)[s] = s
+	s, ok := n[string(b)]
+	if !ok {
+		s = string(b)
+		if len(n) < most && len(s) <= longest {
+			n[s] = s
+		}
 	}
 	return s
 }

@@ -18,16 +18,14 @@ const (
 // The kinds of frames. The ids of requests are chosen by the node that dialled; the other end answers each
 // request with exactly one frame of the same id.
 const (
-	kindVoid    byte = iota // to be skipped: a request that was withdrawn before it was sent
-	kindRequest             // payload: appendRequest
-	kindReply               // payload: what the handler returned
-	kindFailure             // payload: appendFailure
-	kindRefused             // the request did not run; payload: the incarnation that is served, empty when none will be any more
-	kindCancel              // the caller no longer waits for the request of this id
-	kindDropped             // the handler of a cancelled request has returned
-	kindPing
-	kindPong
-	kindLeave // send no more requests on this connection
+	kindRequest byte = iota + 1 // payload: appendRequest
+	kindPing                    // answered by kindPong; either side sends it with id 0 only to hear something
+	kindPong                    // payload: the incarnation that is here
+	kindReply                   // payload: what the handler returned
+	kindFailure                 // payload: appendFailure
+	kindRefused                 // the request did not run; payload: the incarnation that is here
+	kindCancel                  // the caller no longer waits for the request of this id
+	kindLeave                   // of the side that listens: send no more requests on this connection; of the other one: there will be no more
 	kinds
 )
 
@@ -75,7 +73,7 @@ func (f *frameReader) next() (frame, error) {
 		return frame{}, fmt.Errorf("%w: its %d bytes are fewer than a header's", errMalformed, n)
 	case n > f.limit:
 		return frame{}, fmt.Errorf("%w: it announces %d bytes, the limit is %d", errMalformed, n, f.limit)
-	case kind >= kinds:
+	case kind == 0 || kind >= kinds:
 		return frame{}, fmt.Errorf("%w: unknown kind %d", errMalformed, kind)
 	}
 	payload, err := f.payload(n - headerBytes)

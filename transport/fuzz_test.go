@@ -35,7 +35,8 @@ func TestRequestsAreReadAsWritten(t *testing.T) {
 			want.Caller.Attributes = a
 		}
 		var got object.Request
-		if _, err := readRequest(appendRequest(nil, &want, 7), new(names), &got); err != nil || !reflect.DeepEqual(got, want) {
+		id := uuid.New()
+		if to, timeout, err := readRequest(appendRequest(nil, id, &want, 7), make(names), &got); err != nil || to != id || timeout != 7 || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
 		}
 	})
@@ -65,7 +66,7 @@ func FuzzFrames(f *testing.F) {
 }
 
 func FuzzHandshake(f *testing.F) {
-	f.Add(rawHello(uuid.New()).append(nil))
+	f.Add(rawHello().append(nil))
 	f.Add([]byte("hldr\x00\x02\x00\x01x"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := readHello(bytes.NewReader(b))
@@ -82,27 +83,27 @@ func FuzzRequest(f *testing.F) {
 	r := ask("x")
 	r.Caller = object.Caller{ID: "a", Attributes: map[string]string{"k": "v"}}
 	r.Path = []object.Key{r.Key}
-	f.Add(appendRequest(nil, r, 5))
-	f.Add(appendRequest(nil, &object.Request{Args: make([]byte, 300)}, 0))
+	f.Add(appendRequest(nil, uuid.Nil, r, 5))
+	f.Add(appendRequest(nil, uuid.Nil, &object.Request{Args: make([]byte, 300)}, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r, again object.Request
-		timeout, err := readRequest(b, new(names), &r)
+		to, timeout, err := readRequest(b, make(names), &r)
 		if err != nil {
 			if !errors.Is(err, errMalformed) {
 				t.Error(err)
 			}
 			return
 		}
-		later, err := readRequest(appendRequest(nil, &r, timeout), new(names), &again)
-		if err != nil || later != timeout || !reflect.DeepEqual(r, again) {
+		same, later, err := readRequest(appendRequest(nil, to, &r, timeout), make(names), &again)
+		if err != nil || same != to || later != timeout || !reflect.DeepEqual(r, again) {
 			t.Errorf("%+v %v became %+v %v, %v", r, timeout, again, later, err)
 		}
 	})
 }
 
 func FuzzFailure(f *testing.F) {
-	f.Add(appendFailure(nil, object.ErrCycle))
-	f.Add(appendFailure(nil, &object.NotOwnerError{Owner: object.Member{Name: "a"}}))
+	f.Add(appendFailure(nil, object.NewRemoteError(object.ErrCycle)))
+	f.Add(appendFailure(nil, object.NewRemoteError(&object.NotOwnerError{Owner: object.Member{Name: "a"}})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := readFailure(b)
 		if err != nil {
@@ -112,8 +113,8 @@ func FuzzFailure(f *testing.F) {
 			return
 		}
 		_ = e.Error()
-		if again, err := readFailure(appendFailure(nil, e)); err != nil || len(again.matches) != len(e.matches) {
-			t.Errorf("%v with %v became %v with %v: %v", e, e.matches, again, again.matches, err)
+		if again, err := readFailure(appendFailure(nil, e)); err != nil || !reflect.DeepEqual(again, e) {
+			t.Errorf("%+v became %+v: %v", e, again, err)
 		}
 	})
 }
@@ -125,19 +126,20 @@ func FuzzServer(f *testing.F) {
 		f.Fatal(err)
 	}
 	n := newNetwork()
-	if err := e.Serve(n); err != nil {
+	e.SetIncarnation(uuid.New())
+	if err := e.listen(n); err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { e.Close() })
-	request := appendRequest(nil, ask("x"), 0)
+	request := appendRequest(nil, e.here(), ask("x"), 0)
 	f.Add(appendFrame(appendFrame(nil, kindRequest, 1, request), kindCancel, 1, nil))
 	f.Add(appendFrame(appendFrame(nil, kindPing, 1, nil), kindRequest, 2, request[:9]))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		nc, err := n.dial(t.Context(), "")
+		nc, err := n.dial(t.Context(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := greet(nc, rawHello(uuid.Nil)); err != nil {
+		if _, err := greet(nc, rawHello()); err != nil {
 			t.Fatal(err)
 		}
 		read := make(chan struct{})

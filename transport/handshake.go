@@ -13,14 +13,14 @@ import (
 )
 
 // A connection begins with a hello from each side, that of the side which dialled first: magic (4 bytes), protocol version
-// (2 bytes), length of the rest (2 bytes), and the rest: who says it (16 bytes), whom it expects (16), the largest frame that it
-// takes (4), how many requests it takes at a time (4), its cluster. Numbers are big-endian. Magic, version and length stay the
-// same in all versions, so that each side can name both versions when they differ.
+// (2 bytes), length of the rest (2 bytes), and the rest: who says it (16 bytes), the largest frame that it takes (4), how many
+// requests it takes at a time (4), its cluster. Numbers are big-endian. Magic, version and length stay the same in all
+// versions, so that each side can name both versions when they differ.
 const (
 	magic      = "hldr"
 	version    = 1
 	helloStart = len(magic) + 2 + 2
-	helloFixed = 16 + 16 + 4 + 4
+	helloFixed = 16 + 4 + 4
 	helloMost  = 1 << 10 // bytes of the rest that are read from anyone
 )
 
@@ -33,17 +33,15 @@ var errHandshake = errors.New("handshake")
 type hello struct {
 	version  uint16
 	self     uuid.UUID
-	peer     uuid.UUID // expected; of an answer: as the first hello said
-	frame    int       // bytes
-	inFlight int
+	frame    int // bytes
+	inFlight int // of the side that listens; 0: it takes no requests
 	cluster  string
 }
 
 func (h hello) append(b []byte) []byte {
-	b = append(b, magic...)
-	b = binary.BigEndian.AppendUint16(b, h.version)
+	b = binary.BigEndian.AppendUint16(append(b, magic...), h.version)
 	b = binary.BigEndian.AppendUint16(b, uint16(helloFixed+len(h.cluster)))
-	b = append(append(b, h.self[:]...), h.peer[:]...)
+	b = append(b, h.self[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(h.frame))
 	b = binary.BigEndian.AppendUint32(b, uint32(h.inFlight))
 	return append(b, h.cluster...)
@@ -60,41 +58,36 @@ func readHello(r io.Reader) (h hello, err error) {
 	}
 	h.version = binary.BigEndian.Uint16(start[len(magic):])
 	n := int(binary.BigEndian.Uint16(start[len(magic)+2:]))
-	if n > helloMost {
-		return h, fmt.Errorf("%w: the peer's hello announces %d bytes, the limit is %d", errHandshake, n, helloMost)
+	if n > helloMost || h.version == version && (n < helloFixed || n > helloFixed+MaxClusterBytes) {
+		return h, fmt.Errorf("%w: the peer's hello announces %d bytes", errHandshake, n)
 	}
 	rest := make([]byte, n)
 	if _, err := io.ReadFull(r, rest); err != nil {
 		return h, fmt.Errorf("%w: the peer's hello is incomplete: %w", errHandshake, err)
 	}
-	if h.version != version {
-		return h, nil
+	if h.version == version {
+		copy(h.self[:], rest)
+		h.frame = int(binary.BigEndian.Uint32(rest[16:]))
+		h.inFlight = int(binary.BigEndian.Uint32(rest[20:]))
+		h.cluster = string(rest[helloFixed:])
 	}
-	if n < helloFixed || n > helloFixed+MaxClusterBytes {
-		return h, fmt.Errorf("%w: the peer's hello has %d bytes, not %d to %d", errHandshake, n, helloFixed, helloFixed+MaxClusterBytes)
-	}
-	copy(h.self[:], rest)
-	copy(h.peer[:], rest[16:])
-	h.frame = int(binary.BigEndian.Uint32(rest[32:]))
-	h.inFlight = int(binary.BigEndian.Uint32(rest[36:]))
-	h.cluster = string(rest[helloFixed:])
 	return h, nil
 }
 
-// check tells what keeps the two sides from working together, except their incarnations.
+// check tells what keeps the two sides from working together.
 func (h hello) check(peer hello) error {
 	switch {
 	case peer.version != h.version:
 		return fmt.Errorf("%w: the peer speaks protocol version %d, this node %d: run versions of the program that share one", errHandshake, peer.version, h.version)
 	case peer.cluster != h.cluster:
 		return fmt.Errorf("%w: the peer is of cluster %q, this node of %q: check addresses and configuration", errHandshake, peer.cluster, h.cluster)
-	case peer.frame < MinFrame || peer.inFlight < 1:
-		return fmt.Errorf("%w: the peer takes frames of %d bytes, %d at a time; at least %d and 1 are needed", errHandshake, peer.frame, peer.inFlight, MinFrame)
+	case peer.frame < MinFrame:
+		return fmt.Errorf("%w: the peer takes frames of %d bytes, at least %d are needed", errHandshake, peer.frame, MinFrame)
 	}
 	return nil
 }
 
-// greet is the handshake of the side that dialled: own says who it is and whom it expects.
+// greet is the handshake of the side that dialled.
 func greet(nc net.Conn, own hello) (peer hello, err error) {
 	if _, err := nc.Write(own.append(nil)); err != nil {
 		return peer, fmt.Errorf("%w: the hello could not be sent: %w", errHandshake, err)
@@ -102,10 +95,7 @@ func greet(nc net.Conn, own hello) (peer hello, err error) {
 	if peer, err = readHello(nc); err != nil {
 		return peer, err
 	}
-	if err = own.check(peer); err == nil && peer.self != own.peer {
-		err = &IncarnationError{Address: nc.RemoteAddr().String(), Want: own.peer, Got: peer.self}
-	}
-	return peer, err
+	return peer, own.check(peer)
 }
 
 // welcome is the handshake of the side that listens. A peer that it does not get on with is told who is here all the same.
@@ -113,27 +103,19 @@ func welcome(nc net.Conn, own hello) (peer hello, err error) {
 	if peer, err = readHello(nc); err != nil {
 		return peer, err
 	}
-	own.peer = peer.self
 	if _, err := nc.Write(own.append(nil)); err != nil {
 		return peer, fmt.Errorf("%w: the hello could not be sent: %w", errHandshake, err)
 	}
-	if err = own.check(peer); err == nil && peer.peer != own.self {
-		err = fmt.Errorf("%w: the peer %s expects incarnation %s here, this is %s", errHandshake, peer.self, peer.peer, own.self)
-	}
-	return peer, err
+	return peer, own.check(peer)
 }
 
 // shakeHands runs a handshake that ends by the deadline, or when ctx does. TLS will have its place here.
 func shakeHands(ctx context.Context, nc net.Conn, deadline time.Time, shake func(net.Conn, hello) (hello, error), own hello) (hello, error) {
-	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	if err := nc.SetDeadline(deadline); err != nil {
-		stop()
 		return hello{}, fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	peer, err := shake(nc, own)
-	if !stop() && err == nil {
-		err = fmt.Errorf("%w: %w", errHandshake, ended(ctx))
-	}
 	if err == nil {
 		err = nc.SetDeadline(time.Time{})
 	}

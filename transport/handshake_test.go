@@ -33,8 +33,7 @@ func shake(dialled, listening hello) (there, here error) {
 }
 
 func TestAHandshakeNamesWhatDiffers(t *testing.T) {
-	id, other := uuid.New(), uuid.New()
-	good := hello{version: version, self: id, frame: MinFrame, inFlight: 1, cluster: "test"}
+	good := hello{version: version, self: uuid.New(), frame: MinFrame, inFlight: 1, cluster: "test"}
 	for _, c := range []struct {
 		what   string
 		change func(*hello)
@@ -43,11 +42,10 @@ func TestAHandshakeNamesWhatDiffers(t *testing.T) {
 		{"nothing", func(*hello) {}, nil},
 		{"version", func(h *hello) { h.version = 7 }, []string{"1", "7"}},
 		{"cluster", func(h *hello) { h.cluster = "prod" }, []string{`"test"`, `"prod"`}},
-		{"incarnation", func(h *hello) { h.self = other }, []string{id.String(), other.String()}},
 		{"frame", func(h *hello) { h.frame = 1 }, nil},
 	} {
 		dialled, listening := good, good
-		dialled.self, dialled.peer = uuid.New(), id
+		dialled.self = uuid.New()
 		c.change(&listening)
 		there, here := shake(dialled, listening)
 		if c.what == "nothing" {
@@ -56,16 +54,15 @@ func TestAHandshakeNamesWhatDiffers(t *testing.T) {
 			}
 			continue
 		}
+		if !errors.Is(there, errHandshake) {
+			t.Errorf("%s differs: the side that dialled is told %v", c.what, there)
+		}
 		for _, name := range c.named {
 			for side, err := range map[string]error{"dialled": there, "listens": here} {
 				if err == nil || !strings.Contains(err.Error(), name) {
 					t.Errorf("%s differs: the side that %s is told %v, without %s", c.what, side, err, name)
 				}
 			}
-		}
-		var gone *IncarnationError
-		if errors.As(there, &gone) != (c.what == "incarnation") {
-			t.Errorf("%s differs: %v", c.what, there)
 		}
 	}
 }
@@ -108,7 +105,7 @@ func TestGarbageDisturbsNobodyElse(t *testing.T) {
 
 func TestMalformedFramesEndTheirConnection(t *testing.T) {
 	to := listen(t, open(t, Config{Handler: echo, MaxFrame: MinFrame, MaxInFlight: 1}))
-	good := appendRequest(nil, ask("x"), 0)
+	good := appendRequest(nil, to.Incarnation, ask("x"), 0)
 	for name, b := range map[string][]byte{
 		"too short":    append([]byte{0, 0, 0, 1, kindRequest}, make([]byte, headerBytes)...),
 		"too long":     {0xff, 0xff, 0xff, 0xff, kindRequest, 0, 0, 0, 0, 0, 0, 0, 1},
@@ -125,9 +122,9 @@ func TestMalformedFramesEndTheirConnection(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Void frames, pings and cancellations of what has been answered are fine.
+	// Pongs, and cancellations of what has been answered, are fine.
 	nc := dialRaw(t, to)
-	b := appendFrame(nil, kindVoid, 1, good)
+	b := appendFrame(nil, kindPong, 0, nil)
 	b = appendFrame(b, kindCancel, 1, nil)
 	b = appendFrame(b, kindRequest, 2, good)
 	nc.Write(b)
@@ -142,7 +139,8 @@ func TestBadAnswersEndTheirConnection(t *testing.T) {
 		"unknown id":     appendFrame(nil, kindReply, 77, nil),
 		"wrong side":     appendFrame(nil, kindRequest, 1, nil),
 		"no failure":     appendFrame(nil, kindFailure, 1, []byte{1}),
-		"dropped":        appendFrame(nil, kindDropped, 1, nil),
+		"pong":           appendFrame(nil, kindPong, 1, make([]byte, 16)),
+		"no refusal":     appendFrame(nil, kindRefused, 1, make([]byte, 15)),
 		"nothing":        nil,
 		"half an answer": appendFrame(nil, kindReply, 1, make([]byte, 10))[:15],
 	} {
@@ -163,16 +161,16 @@ func TestAPeerThatDoesNotShakeHandsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		e := open(t, Config{Handler: echo, MaxConns: 1})
-		if err := e.Serve(n); err != nil {
+		if err := e.listen(n); err != nil {
 			t.Fatal(err)
 		}
-		half, err := n.dial(t.Context(), "") // says nothing, and takes the only place
+		half, err := n.dial(t.Context(), "", "") // says nothing, and takes the only place
 		if err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		client := open(t, Config{Dial: n.dial})
-		to := object.Member{Incarnation: *e.incarnation.Load(), Address: "b"}
+		client := open(t, Config{dial: n.dial})
+		to := object.Member{Incarnation: e.here(), Address: "b"}
 		if _, err := client.Call(t.Context(), to, ask("x")); !errors.Is(err, object.ErrUnavailable) {
 			t.Errorf("with all places taken: %v", err)
 		}
@@ -191,50 +189,15 @@ func TestAPeerThatDoesNotShakeHandsIsGivenUp(t *testing.T) {
 				io.Copy(io.Discard, nc)
 			}
 		}()
-		client = open(t, Config{Dial: mute.dial})
+		client = open(t, Config{dial: mute.dial})
 		begin := time.Now()
 		_, err = client.Call(t.Context(), to, ask("x"))
-		if !errors.Is(err, object.ErrUnavailable) || time.Since(begin) != DefaultHandshakeTimeout {
+		if !errors.Is(err, object.ErrUnavailable) || time.Since(begin) != 2*DefaultSilence {
 			t.Errorf("after %v: %v", time.Since(begin), err)
 		}
 		client.Close()
 	})
 }
-
-func TestAnotherIncarnationIsAnErrorOfItsOwn(t *testing.T) {
-	e := open(t, Config{Handler: echo})
-	to := listen(t, e)
-	client := open(t, Config{})
-	gone := func(to object.Member) {
-		t.Helper()
-		_, err := client.Call(t.Context(), to, ask("x"))
-		var other *IncarnationError
-		if !errors.As(err, &other) || other.Want != to.Incarnation || other.Got != *e.incarnation.Load() || !errors.Is(err, object.ErrUnavailable) {
-			t.Error(err)
-		}
-	}
-	former := to
-	former.Incarnation = uuid.New()
-	gone(former)
-	if _, err := client.Call(t.Context(), to, ask("x")); err != nil {
-		t.Error(err)
-	}
-	e.SetIncarnation(uuid.New())
-	gone(to) // on the connection that it has had
-	to.Incarnation = *e.incarnation.Load()
-	if _, err := client.Call(t.Context(), to, ask("x")); err != nil {
-		t.Error(err)
-	}
-	client.SetIncarnation(uuid.New())
-	if _, err := client.Call(t.Context(), to, ask("x")); err != nil {
-		t.Errorf("after the caller has joined again: %v", err)
-	}
-}
-
-// A network whose address looks public.
-type public struct{ *network }
-
-func (public) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7400} }
 
 func TestPlaintextStaysOnLoopback(t *testing.T) {
 	e := open(t, Config{Handler: echo})
@@ -243,10 +206,7 @@ func TestPlaintextStaysOnLoopback(t *testing.T) {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
-	if err := e.Serve(public{newNetwork()}); err == nil {
-		t.Error("served on a public address")
-	}
-	if err := open(t, Config{AllowPlaintext: true}).Serve(public{newNetwork()}); err != nil {
+	if _, err := open(t, Config{Handler: echo, AllowPlaintext: true}).Listen(":0"); err != nil {
 		t.Error(err)
 	}
 	if _, err := e.Listen("nonsense"); err == nil {
@@ -254,9 +214,15 @@ func TestPlaintextStaysOnLoopback(t *testing.T) {
 	}
 }
 
+func TestANodeWithoutAHandlerDoesNotListen(t *testing.T) {
+	if _, err := open(t, Config{}).Listen("127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "Handler") {
+		t.Error(err)
+	}
+}
+
 func TestConfigurationsAreChecked(t *testing.T) {
 	for _, c := range []Config{{}, {Cluster: strings.Repeat("x", 256)}, {Cluster: "c", MaxFrame: 1}, {Cluster: "c", MaxInFlight: -1},
-		{Cluster: "c", Silence: 1}, {Cluster: "c", HandshakeTimeout: -1}} {
+		{Cluster: "c", Silence: 1}, {Cluster: "c", MaxConns: -1}} {
 		if _, err := New(c); err == nil {
 			t.Errorf("%+v was accepted", c)
 		}
@@ -264,7 +230,7 @@ func TestConfigurationsAreChecked(t *testing.T) {
 }
 
 func TestHellosAreReadAsWritten(t *testing.T) {
-	want := hello{version: version, self: uuid.New(), peer: uuid.New(), frame: 1 << 20, inFlight: 9, cluster: strings.Repeat("c", MaxClusterBytes)}
+	want := hello{version: version, self: uuid.New(), frame: 1 << 20, inFlight: 9, cluster: strings.Repeat("c", MaxClusterBytes)}
 	if got, err := readHello(bytes.NewReader(want.append(nil))); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}

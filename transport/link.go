@@ -2,87 +2,61 @@ package transport
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// maxQueued is how many bytes may wait to be written when another frame is added; so at most this and a frame wait.
-	maxQueued = 256 << 10
-
-	// maxInline is how many bytes of requests may be unanswered while callers write them. A socket takes that much at
-	// once even if its peer reads nothing: no caller is held up by a peer longer than its context lets it wait.
-	maxInline = 16 << 10
-
-	chunkBytes  = 256 << 10 // in one Write; each must make progress for the peer not to be silent
+	maxQueued   = 256 << 10 // bytes that may wait to be written when another frame is added; so at most this and a frame wait
+	chunkBytes  = 64 << 10  // in one Write; each must make progress for the peer not to be silent
 	spareBytes  = 64 << 10  // larger buffers are not kept
 	readerBytes = 32 << 10
-	quietTicks  = 3 // of a link without a sign of life until it is ended
+	pings       = 4 // that go unanswered within Config.Silence before a peer is silent
 )
 
 // A link is one connection after its handshake. One goroutine, that of run, reads it and sees to its end. It is written
 // by whoever has something to say while nobody writes, and who then also writes what others have queued meanwhile.
 type link struct {
-	nc     net.Conn
-	frames frameReader
-	peer   hello
-	spawn  func(func()) // starts goroutines that the endpoint waits for; called while run runs
+	e       *Endpoint
+	nc      net.Conn
+	peer    hello
+	written atomic.Uint64 // bytes of the stream that the connection has taken for sure
 
-	tick  atomic.Uint32 // counts thirds of Config.Silence
-	heard atomic.Uint32 // the tick in which the peer was heard last
-	wrote atomic.Uint32 // the tick in which a Write began
+	// These belong to the reader.
+	frames   frameReader
+	deadline time.Time // of Read
 
-	mu         sync.Mutex
-	err        error         // why the link has ended; nothing is queued or written any more
-	queue      []byte        // frames to be written
-	spare      []byte        // the next queue
-	taken      uint64        // bytes of the stream before queue: written, being written, or lost
-	written    uint64        // bytes of the stream that the connection has taken for sure
-	writing    bool          // someone is in flush
-	unanswered int           // bytes of requests that wait for their answer
-	idle       chan struct{} // closed when nobody is in flush any more, if not nil
-	room       chan struct{} // closed when the queue was taken, if not nil
+	mu      sync.Mutex
+	changed sync.Cond // the queue was taken, writing has become false, or err was set
+	err     error     // why the link has ended; nothing is queued or written any more
+	queue   []byte    // frames to be written
+	spare   []byte    // the next queue
+	taken   uint64    // bytes of the stream before queue
+	writing bool      // someone writes; the queue is seen to
 }
 
-func newLink(nc net.Conn, peer hello, limit int, spawn func(func())) *link {
-	l := &link{nc: nc, peer: peer, spawn: spawn}
-	l.frames = frameReader{r: bufio.NewReaderSize(hearing{l}, readerBytes), limit: limit}
+func newLink(e *Endpoint, nc net.Conn, peer hello) *link {
+	l := &link{e: e, nc: nc, peer: peer}
+	l.changed.L = &l.mu
+	l.frames = frameReader{r: bufio.NewReaderSize(l, readerBytes), limit: e.config.MaxFrame}
 	return l
 }
 
-// Hearing reads from the link's connection and notes when it hears something.
-type hearing struct{ l *link }
-
-func (r hearing) Read(b []byte) (int, error) {
-	n, err := r.l.nc.Read(b)
-	if tick := r.l.tick.Load(); n > 0 && r.l.heard.Load() != tick {
-		r.l.heard.Store(tick)
-	}
-	return n, err
-}
-
-// run reads frames and has them handled until the link ends; it returns when nobody writes any more. Between
-// frames it calls every once in a tick.
-func (l *link) run(tick time.Duration, over <-chan struct{}, every func(), handle func(frame) error) error {
-	stop := make(chan struct{})
-	var ticking sync.WaitGroup
-	ticking.Go(func() { l.keepAlive(tick, stop, over, every) })
+// run reads frames and has them handled until the link ends; it returns when nobody writes any more.
+func (l *link) run(handle func(frame) error) error {
+	defer context.AfterFunc(l.e.over, func() { l.end(errClosed) })()
 	err := l.read(handle)
-	l.end(err)
-	close(stop)
-	ticking.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.writing {
-		l.idle = make(chan struct{})
-		l.mu.Unlock()
-		<-l.idle
-		l.mu.Lock()
+	l.endLocked(err)
+	for l.writing {
+		l.changed.Wait()
 	}
 	return l.err
 }
@@ -90,15 +64,13 @@ func (l *link) run(tick time.Duration, over <-chan struct{}, every func(), handl
 func (l *link) read(handle func(frame) error) error {
 	for {
 		f, err := l.frames.next()
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return fmt.Errorf("the peer closed the connection: %w", err)
-		} else if err != nil {
-			return err
-		}
-		switch f.kind {
-		case kindVoid, kindPong:
-		case kindPing:
-			l.tell(kindPong, 0)
+		switch {
+		case err != nil:
+			return fmt.Errorf("the connection was lost: %w", err)
+		case f.kind == kindPing:
+			here := l.e.here()
+			l.tell(kindPong, f.id, here[:])
+		case f.kind == kindPong && f.id == 0:
 		default:
 			if err := handle(f); err != nil {
 				return err
@@ -107,33 +79,29 @@ func (l *link) read(handle func(frame) error) error {
 	}
 }
 
-// keepAlive pings a peer that is quiet, and ends the link when over is closed, or when the peer stays quiet or does not read.
-func (l *link) keepAlive(tick time.Duration, stop, over <-chan struct{}, every func()) {
-	t := time.NewTicker(tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-over:
-			l.end(errClosed)
-			return
-		case <-t.C:
+// Read reads from the connection, and meanwhile pings a peer that is quiet. It fails when the peer has answered none of the
+// pings. Ticks are counted, not measured: a process that was stopped for a while does not take its peers for silent.
+func (l *link) Read(b []byte) (int, error) {
+	tick := l.e.config.Silence / pings
+	for quiet, progress := 0, l.written.Load(); ; {
+		if now := time.Now(); l.deadline.Sub(now) < tick*3/4 { // setting it each time costs more than reading the clock
+			l.deadline = now.Add(tick)
+			l.nc.SetReadDeadline(l.deadline)
 		}
-		now := l.tick.Add(1)
-		quiet, unread := now-l.heard.Load(), now-l.wrote.Load()
+		n, err := l.nc.Read(b)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
 		l.mu.Lock()
-		writing := l.writing
+		writing, written := l.writing, l.written.Load()
 		l.mu.Unlock()
-		switch {
-		case writing && unread >= quietTicks:
-			l.end(fmt.Errorf("%w: it has not read for %v", ErrSilent, quietTicks*tick))
-		case !writing && quiet >= quietTicks: // one that still reads may have to before it is read from
-			l.end(fmt.Errorf("%w: nothing was heard of it for %v", ErrSilent, quietTicks*tick))
-		case quiet > 0:
-			l.tell(kindPing, 0)
+		if quiet++; writing && written != progress { // it reads; the ping is behind what it has to read first
+			quiet, progress = 0, written
 		}
-		every()
+		if quiet > pings {
+			return 0, fmt.Errorf("%w: it has answered no ping for %v", ErrSilent, l.e.config.Silence)
+		}
+		l.tell(kindPing, 0, nil)
 	}
 }
 
@@ -145,100 +113,95 @@ func (l *link) end(cause error) {
 }
 
 func (l *link) endLocked(cause error) {
-	if l.err != nil {
-		return
+	if l.err == nil {
+		l.err, l.queue, l.spare = cause, nil, nil
+		l.changed.Broadcast()
+		l.nc.Close()
 	}
-	l.err, l.queue, l.spare = cause, nil, nil
-	l.makeRoom()
-	l.nc.Close()
 }
 
-// tell queues a frame without payload, and has it written in the background.
-func (l *link) tell(kind byte, id uint64) {
+// waitForRoom returns when frames may be added to the queue, or the link or ctx has ended. mu is held, but released while it waits.
+func (l *link) waitForRoom(ctx context.Context) {
+	full := func() bool { return l.err == nil && len(l.queue) >= maxQueued && ctx.Err() == nil }
+	if full() {
+		defer context.AfterFunc(ctx, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.changed.Broadcast()
+		})()
+	}
+	for full() {
+		l.changed.Wait()
+	}
+}
+
+// tell queues a short frame, whether there is room or not, and has it written in the background.
+func (l *link) tell(kind byte, id uint64, payload []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil || len(l.queue) >= maxQueued && (kind == kindPing || kind == kindPong) { // what is queued is a sign of life too
-		return
+	l.tellLocked(kind, id, payload)
+}
+
+func (l *link) tellLocked(kind byte, id uint64, payload []byte) {
+	if len(l.queue) > 2*maxQueued+l.peer.frame {
+		l.endLocked(fmt.Errorf("%w: the peer asks, and does not read the answers", errMalformed))
 	}
-	l.queue = appendFrame(l.queue, kind, id, nil)
-	if l.claimWriting() {
-		l.spawn(func() { l.flush(nil) })
+	if l.err == nil {
+		l.queue = appendFrame(l.queue, kind, id, payload)
+		l.flushLater()
 	}
 }
 
-// claimWriting tells whether the caller must flush. mu is held.
-func (l *link) claimWriting() bool {
-	mine := !l.writing
-	if mine {
-		l.writing = true
-		l.wrote.Store(l.tick.Load())
-	}
+// claim tells whether the caller is to flush what it has queued. mu is held.
+func (l *link) claim() bool {
+	mine := !l.writing && l.err == nil
+	l.writing = l.writing || mine
 	return mine
 }
 
-// flush writes what is queued until nothing is. The caller has claimed that; own is its call, if it makes one. It
-// goes on in the background when the peer could hold up the caller, or the call has ended.
-func (l *link) flush(own *call) {
+// flushLater has the queue flushed in the background. mu is held, and the link has not ended.
+func (l *link) flushLater() {
+	if l.claim() {
+		l.e.running.Go(func() { l.flush(false) })
+	}
+}
+
+// flush writes what is queued until nothing is; what is queued while the first batch is written is left to the background if once is
+// set. The caller has claimed that.
+func (l *link) flush(once bool) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for l.err == nil && len(l.queue) > 0 {
-		if own != nil && (l.unanswered > maxInline || own.over()) {
-			l.spawn(func() { l.flush(nil) })
-			l.mu.Unlock()
-			return
-		}
 		batch := l.queue
 		l.queue, l.spare = l.spare, nil
 		l.taken += uint64(len(batch))
-		l.makeRoom()
+		l.changed.Broadcast()
 		l.mu.Unlock()
-		n, err := l.write(batch)
+		err := l.write(batch)
 		l.mu.Lock()
-		l.written += uint64(n)
 		if err != nil {
 			l.endLocked(fmt.Errorf("it could not be written to: %w", err))
 		} else if cap(batch) <= spareBytes {
 			l.spare = batch[:0]
 		}
+		if once {
+			break
+		}
 	}
 	l.writing = false
-	if l.idle != nil {
-		close(l.idle)
+	if l.err == nil && len(l.queue) > 0 {
+		l.flushLater()
 	}
-	l.mu.Unlock()
+	l.changed.Broadcast()
 }
 
-func (l *link) write(b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		var m int
-		l.wrote.Store(l.tick.Load())
-		m, err = l.nc.Write(b[n:min(n+chunkBytes, len(b))])
-		n += m
+func (l *link) write(b []byte) error {
+	for len(b) > 0 {
+		n, err := l.nc.Write(b[:min(len(b), chunkBytes)])
+		l.written.Add(uint64(n))
+		if b = b[n:]; err != nil {
+			return err
+		}
 	}
-	return n, err
-}
-
-// waitForRoom returns when frames may be added to the queue, or the link has ended, or done is closed. mu is held, but
-// released while it waits.
-func (l *link) waitForRoom(done <-chan struct{}) (waited bool) {
-	if l.err != nil || len(l.queue) < maxQueued {
-		return false
-	}
-	if l.room == nil {
-		l.room = make(chan struct{})
-	}
-	room := l.room
-	l.mu.Unlock()
-	defer l.mu.Lock()
-	select {
-	case <-room:
-	case <-done:
-	}
-	return true
-}
-
-func (l *link) makeRoom() {
-	if l.room != nil {
-		close(l.room)
-		l.room = nil
-	}
+	return nil
 }

@@ -22,13 +22,11 @@ func open(t testing.TB, c Config) *Endpoint {
 	if c.Cluster == "" {
 		c.Cluster = "test"
 	}
-	if c.Incarnation == uuid.Nil {
-		c.Incarnation = uuid.New()
-	}
 	e, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.SetIncarnation(uuid.New())
 	t.Cleanup(func() { e.Close() })
 	return e
 }
@@ -40,7 +38,7 @@ func listen(t testing.TB, e *Endpoint) object.Member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return object.Member{Incarnation: *e.incarnation.Load(), Name: "b", Address: a.String()}
+	return object.Member{Incarnation: e.here(), Name: "b", Address: a.String()}
 }
 
 func echo(_ context.Context, r *object.Request) ([]byte, error) { return r.Args, nil }
@@ -62,7 +60,7 @@ func newNetwork() *network {
 	return &network{conns: make(chan net.Conn), over: make(chan struct{}), wrap: func(c net.Conn) net.Conn { return c }}
 }
 
-func (n *network) dial(ctx context.Context, _ string) (net.Conn, error) {
+func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	n.dials++ // attempts are made one after the other
 	a, b := net.Pipe()
 	select {
@@ -95,14 +93,14 @@ func dialRaw(t testing.TB, to object.Member) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	if _, err := greet(nc, rawHello(to.Incarnation)); err != nil {
+	if _, err := greet(nc, rawHello()); err != nil {
 		t.Fatal(err)
 	}
 	return nc
 }
 
-func rawHello(peer uuid.UUID) hello {
-	return hello{version: version, self: uuid.New(), peer: peer, frame: DefaultMaxFrame, inFlight: DefaultMaxInFlight, cluster: "test"}
+func rawHello() hello {
+	return hello{version: version, self: uuid.New(), frame: DefaultMaxFrame, inFlight: DefaultMaxInFlight, cluster: "test"}
 }
 
 // acceptRaw listens as a node that the test plays: play is called with each connection after the handshake.
@@ -112,7 +110,7 @@ func acceptRaw(t testing.TB, play func(net.Conn)) object.Member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := rawHello(uuid.Nil)
+	own := rawHello()
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
