@@ -394,6 +394,9 @@ func TestAPeerThatDoesNotReadItsAnswers(t *testing.T) {
 					t.Fatal("a million was taken")
 				}
 				_, err = nc.Write(appendFrame(nil, kind, id, appendRequest(nil, e.here(), ask("x"), 0)))
+				if kind == kindRequest {
+					synctest.Wait() // it is handled, and waits for room for its reply
+				}
 			}
 			e.Close()
 			if n := ran.Load(); n > most+20 || kind == kindRequest && n < most/2 {

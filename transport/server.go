@@ -60,25 +60,17 @@ func (e *Endpoint) accept(l net.Listener) {
 			case <-time.After(100 * time.Millisecond):
 			case <-e.over.Done():
 			}
-		case !e.admit():
-			e.config.Log.Error("a connection was refused: raise MaxConns if the cluster is that large",
-				"from", nc.RemoteAddr(), "connections", e.config.MaxConns)
-			nc.Close()
 		default:
-			e.running.Go(func() { e.serve(nc) })
+			select {
+			case e.inbound <- struct{}{}:
+				e.running.Go(func() { e.serve(nc) })
+			default:
+				e.config.Log.Error("a connection was refused: raise MaxConns if the cluster is that large",
+					"from", nc.RemoteAddr(), "connections", e.config.MaxConns)
+				nc.Close()
+			}
 		}
 	}
-}
-
-// admit counts one more connection from others unless there are enough.
-func (e *Endpoint) admit() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.inbound >= e.config.MaxConns {
-		return false
-	}
-	e.inbound++
-	return true
 }
 
 // serve serves a connection until it ends and all its handlers have returned.
@@ -98,9 +90,7 @@ func (e *Endpoint) serve(nc net.Conn) {
 		err = l.serve()
 	}
 	defer nc.Close() // after it was said why
-	e.mu.Lock()
-	e.inbound--
-	e.mu.Unlock()
+	<-e.inbound
 	if errors.Is(err, errHandshake) && e.over.Err() == nil {
 		e.config.Log.Warn("a connection was refused", "from", nc.RemoteAddr(), "error", err)
 	} else if e.over.Err() == nil {
@@ -191,21 +181,14 @@ func (l *server) handle(ctx context.Context, id uint64, to uuid.UUID, r *object.
 		l.mu.Unlock()
 		return
 	}
-	start := len(l.queue)
 	switch {
 	case refuse:
-		l.queue = append(openFrame(l.queue, kindRefused, id), here[:]...)
-	case err != nil:
-		l.queue = appendFailure(openFrame(l.queue, kindFailure, id), object.NewRemoteError(err))
+		l.queue = appendFrame(l.queue, kindRefused, id, here[:])
+	case err == nil && headerBytes+len(reply) <= l.peer.frame:
+		l.queue = appendFrame(l.queue, kindReply, id, reply)
 	default:
-		l.queue = append(openFrame(l.queue, kindReply, id), reply...)
+		l.appendFailure(id, r, len(reply), err)
 	}
-	if n := len(l.queue) - start; n > l.peer.frame {
-		err = fmt.Errorf("%v: %w, read it before trying again: %s has run, but its answer has %d bytes and the caller takes frames of %d",
-			r.Key, object.ErrUnknownOutcome, r.Method, n, l.peer.frame)
-		l.queue = appendFailure(openFrame(l.queue[:start], kindFailure, id), object.NewRemoteError(err))
-	}
-	l.queue = closeFrame(l.queue, start)
 	mine, others := l.claim(), len(l.running) > 0
 	l.mu.Unlock()
 	if mine {
@@ -214,4 +197,19 @@ func (l *server) handle(ctx context.Context, id uint64, to uuid.UUID, r *object.
 		}
 		l.flush(false)
 	}
+}
+
+// appendFailure queues the answer to a request that failed, or whose answer is too large. mu is held.
+func (l *server) appendFailure(id uint64, r *object.Request, size int, err error) {
+	start := len(l.queue)
+	if err != nil {
+		l.queue = appendFailure(openFrame(l.queue, kindFailure, id), object.NewRemoteError(err))
+		size = len(l.queue) - start - headerBytes
+	}
+	if headerBytes+size > l.peer.frame {
+		err = fmt.Errorf("%v: %w, read it before trying again: %s has run, but its answer has %d bytes and the caller takes frames of %d",
+			r.Key, object.ErrUnknownOutcome, r.Method, size, l.peer.frame)
+		l.queue = appendFailure(openFrame(l.queue[:start], kindFailure, id), object.NewRemoteError(err))
+	}
+	l.queue = closeFrame(l.queue, start)
 }

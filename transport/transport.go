@@ -110,7 +110,7 @@ type Endpoint struct {
 
 	mu      sync.RWMutex // held when over and draining end
 	peers   map[string]*peer
-	inbound int            // connections from others
+	inbound chan struct{}  // holds one for each connection from others
 	running sync.WaitGroup // all goroutines
 	serving sync.WaitGroup // connections from others that requests may come on
 }
@@ -120,7 +120,7 @@ func New(config Config) (*Endpoint, error) {
 	if err := config.setDefaults(); err != nil {
 		return nil, err
 	}
-	e := &Endpoint{config: config, peers: make(map[string]*peer)}
+	e := &Endpoint{config: config, peers: make(map[string]*peer), inbound: make(chan struct{}, config.MaxConns)}
 	e.calls.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	e.over, e.close = context.WithCancel(context.Background())
 	e.draining, e.drain = context.WithCancel(e.over)
