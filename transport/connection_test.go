@@ -386,7 +386,9 @@ func TestAPeerThatDoesNotReadItsAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := greet(nc, rawHello()); err != nil {
+			own := rawHello()
+			own.frame = MinFrame
+			if _, err := greet(nc, own); err != nil {
 				t.Fatal(err)
 			}
 			for id := uint64(1); err == nil; id++ {
