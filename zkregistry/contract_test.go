@@ -33,6 +33,7 @@ type modelCluster struct {
 	t     *testing.T
 	model *zkmodel.Model
 	clock object.Clock
+	gate  gate
 
 	mu      sync.Mutex
 	nodes   int
@@ -41,14 +42,16 @@ type modelCluster struct {
 }
 
 func newModelCluster(t *testing.T, rate float64) *modelCluster {
-	m, err := zkmodel.New(zkmodel.Config{Lag: 20 * time.Millisecond, Tick: 500 * time.Millisecond})
+	start := time.Now()
+	c := &modelCluster{t: t, clients: make(map[string]zkmodel.Host), ids: make(map[string]int64),
+		clock: func() time.Duration { return time.Hour + time.Duration(rate*float64(time.Since(start))) }}
+	var err error
+	c.model, err = zkmodel.New(zkmodel.Config{Lag: 20 * time.Millisecond, Tick: 500 * time.Millisecond, Gate: c.gate.pass})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(m.Close)
-	start := time.Now()
-	return &modelCluster{t: t, model: m, clients: make(map[string]zkmodel.Host), ids: make(map[string]int64),
-		clock: func() time.Duration { return time.Hour + time.Duration(rate*float64(time.Since(start))) }}
+	t.Cleanup(c.model.Close)
+	return c
 }
 
 func (c *modelCluster) Lease() time.Duration          { return DefaultLease }

@@ -71,7 +71,11 @@ func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, e
 	} else if err = s.enter(ctx, data); err != nil {
 		err = unavailable(what, err)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, zk.ErrNodeExists): // the pair is not ours
+		r.strike(s)
+		return nil, errors.Join(fmt.Errorf("%s: it has joined already: %w", what, err), s.end(ctx, errRetired))
+	case err != nil:
 		return nil, errors.Join(err, s.Retire(ctx))
 	}
 	s.running.Go(s.keepRenewing)
