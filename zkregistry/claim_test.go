@@ -17,12 +17,17 @@ func TestAClaimWhoseAnswerIsLostIsFound(t *testing.T) {
 	for _, fate := range []zkmodel.Fate{zkmodel.LoseAnswer, zkmodel.LoseRequest} {
 		inWorld(t, func(t *testing.T, w *world) {
 			a := w.session("a")
+			w.must(a.(*session).makeContainer(t.Context(), object.Key{Type: "list", ID: "k"}))
+			w.must(a.(*session).makeContainer(t.Context(), object.Key{Type: "list", ID: "first"}))
 			w.claim(a, "first")
 			lost := w.gate.lose(fate, request(a, "create", "-"))
 			w.noWait(w.claim(a, "k"))
 			<-lost.caught
 			if names := w.children(container("k")); len(names) != 1 {
 				t.Errorf("the claims are %v", names)
+			}
+			if n := w.gate.count(request(a, "create", "-")); fate == zkmodel.LoseAnswer && n != 2 {
+				t.Errorf("two claims made %d children", n)
 			}
 		})
 	}
@@ -265,7 +270,7 @@ func TestClaimsGiveWayToRenewals(t *testing.T) {
 		<-trap.caught
 		time.Sleep(DefaultLease/renewalsInLease + time.Millisecond)
 		result := w.goClaim(t.Context(), a, "k")
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(time.Second) // enough for a claim to be through
 		if names := w.children(container("k")); names != nil {
 			t.Errorf("a claim was begun: %v", names)
 		}

@@ -70,6 +70,18 @@ func (g *gate) lose(fate zkmodel.Fate, match func(zkmodel.Point) bool) *trap {
 	return g.set(&trap{match: match, fate: fate})
 }
 
+// count is how many requests have entered that match.
+func (g *gate) count(match func(zkmodel.Point) bool) (n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.seen {
+		if match(p) {
+			n++
+		}
+	}
+	return n
+}
+
 // request matches requests of a session, on a path that ends so.
 func request(s object.Session, op, suffix string) func(zkmodel.Point) bool {
 	id := s.(*session).ID()
