@@ -118,7 +118,7 @@ func TestASessionOutlivesAnOutage(t *testing.T) {
 		}
 		for i := range 3 {
 			w.model.Kill(i)
-			w.model.Restart(i)
+			w.model.Start(i)
 		}
 		w.soon("the lease is valid again", a.Lease().Valid)
 		w.must(c.Release(t.Context()))
@@ -150,7 +150,7 @@ func TestASessionSurvivesARollingRestart(t *testing.T) {
 		for i := range 3 {
 			w.model.Kill(i)
 			time.Sleep(2 * time.Second)
-			w.model.Restart(i)
+			w.model.Start(i)
 			for _, s := range []object.Session{a, b} {
 				w.soon("the lease is valid", s.Lease().Valid)
 			}
