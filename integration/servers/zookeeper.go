@@ -1,0 +1,105 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/testcontainers/testcontainers-go"
+	testnetwork "github.com/testcontainers/testcontainers-go/network"
+)
+
+// ZooKeeperVariable names servers to test against, as host:port,host:port, in place of containers.
+const ZooKeeperVariable = "HIGHLANDER_TEST_ZOOKEEPER"
+
+// ZooKeeper is an ensemble of ZooKeeper servers.
+type ZooKeeper struct {
+	Addrs   []string     // host:port of each
+	Servers []*Container // of the same ones; empty when they are not ours to stop
+}
+
+// NamedZooKeeper returns the servers that the environment names, or nil.
+func NamedZooKeeper() *ZooKeeper {
+	named := os.Getenv(ZooKeeperVariable)
+	if named == "" {
+		return nil
+	}
+	return &ZooKeeper{Addrs: strings.Split(named, ",")}
+}
+
+// ZooKeeper starts an ensemble of n servers and returns when all of them serve.
+func (d *Docker) ZooKeeper(ctx context.Context, n int) (*ZooKeeper, error) {
+	image, err := d.build(ctx, "zookeeper")
+	if err != nil {
+		return nil, err
+	}
+	private, err := testnetwork.New(ctx, testnetwork.WithLabels(d.labels()))
+	if err != nil {
+		return nil, fmt.Errorf("network of ZooKeeper: %w", err)
+	}
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf("server.%d=zookeeper%d:2888:3888;2181", i+1, i+1))
+	}
+	z := &ZooKeeper{Addrs: make([]string, n), Servers: make([]*Container, n)}
+	for i := range n {
+		server, err := d.run(ctx, image, "2181",
+			testnetwork.WithNetwork([]string{fmt.Sprintf("zookeeper%d", i+1)}, private),
+			testcontainers.WithEnv(map[string]string{"ZOO_MY_ID": fmt.Sprint(i + 1), "ZOO_SERVERS": strings.Join(all, " ")}))
+		if err != nil {
+			return nil, err
+		}
+		z.Servers[i], z.Addrs[i] = server, server.Addr()
+	}
+	return z, z.AwaitAll(ctx)
+}
+
+// AwaitAll waits until all servers serve.
+func (z *ZooKeeper) AwaitAll(ctx context.Context) error {
+	for _, addr := range z.Addrs {
+		if err := await(ctx, func() error {
+			_, err := Mode(addr)
+			return err
+		}); err != nil {
+			return fmt.Errorf("ZooKeeper server %s does not serve: %w", addr, err)
+		}
+	}
+	return nil
+}
+
+// Leader returns the index of the server that leads.
+func (z *ZooKeeper) Leader() (int, error) {
+	for i, addr := range z.Addrs {
+		if mode, _ := Mode(addr); mode == "leader" || mode == "standalone" {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("none of the ZooKeeper servers %q leads", z.Addrs)
+}
+
+// Mode asks a server what it is: "leader", "follower" or "standalone". A server that does not serve gives an error.
+func Mode(addr string) (string, error) {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	if _, err := io.WriteString(conn, "srvr"); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		return "", err
+	}
+	_, mode, ok := strings.Cut(string(answer), "\nMode: ")
+	if !ok {
+		return "", fmt.Errorf("it says %q", answer)
+	}
+	mode, _, _ = strings.Cut(mode, "\n")
+	return mode, nil
+}
