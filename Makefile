@@ -1,18 +1,23 @@
-# make test is the one test command. What it needs: Go.
+# make test is the one test command. What it needs: Go, and Docker for the tests in integration/, which say so where they skip it.
 GO ?= go
 
-.PHONY: test check bench crash stress fuzz todo
+.PHONY: test integration check bench crash stress fuzz todo cluster cluster-down
 
 # Tests that count bytes and allocations, which the race detector distorts; then all tests, under it.
 test:
 	$(GO) test -run 'Alloc|Bytes' ./object ./persist ./transport
 	$(GO) test -race -timeout 15m ./...
+	@$(MAKE) --no-print-directory integration
+
+# Tests on real ZooKeeper and S3 servers: containers, or those that HIGHLANDER_TEST_ZOOKEEPER and HIGHLANDER_TEST_S3 name.
+# Without a package named, go test prints what was skipped.
+integration:
+	cd integration && $(GO) test -race -timeout 5m ./faults && $(GO) test -race -timeout 15m
 
 # What CI checks besides: formatting, vet, staticcheck.
 check:
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
-	$(GO) vet ./...
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	for module in . integration; do (cd $$module && $(GO) vet ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...) || exit 1; done
 
 # The figures of docs/benchmarks.md.
 bench:
@@ -36,3 +41,14 @@ fuzz:
 
 todo:
 	$(GO) run ./examples/todo
+
+# Three nodes of the example, three ZooKeeper servers and an S3 server, in containers. See integration/docker-compose.yml.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -f integration/docker-compose.yml -p highlander
+cluster:
+	integration/s3/build
+	CGO_ENABLED=0 GOOS=linux $(GO) build -o integration/todo/todo ./examples/todo
+	$(COMPOSE) up --build --detach
+	integration/todo/ready http://127.0.0.1:8081 http://127.0.0.1:8082 http://127.0.0.1:8083
+
+cluster-down:
+	$(COMPOSE) down --volumes --remove-orphans

@@ -29,6 +29,8 @@ var mayImport = map[string][]string{
 	"internal/zk/zkserver":  {},
 	"internal/reflectcodec": {},
 	"examples/todo":         {".", "object"},
+	"integration/faults":    {},
+	"integration/servers":   {"internal/zk/zkserver"},
 }
 
 func TestImportsKeepTheirDirection(t *testing.T) {

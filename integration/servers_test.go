@@ -3,91 +3,87 @@ package integration
 import (
 	"context"
 	"fmt"
-	"os"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/highlander-go/highlander/integration/servers"
+	"github.com/highlander-go/highlander/internal/zk"
+	"github.com/highlander-go/highlander/internal/zk/client"
 )
 
-// real is what the tests of this package share: servers are started by the first test that needs them.
-var real struct {
-	docker    func() (*servers.Docker, error)
-	zooKeeper func() (*servers.ZooKeeper, error)
-	s3        func() (*servers.S3, error)
+// session opens a session with one ZooKeeper server.
+func session(t *testing.T, server string) zk.Session {
+	t.Helper()
+	ensemble, err := client.New([]string{server}, client.Options{})
+	must(t, err)
+	s, err := ensemble.Open(within(t, 30*time.Second), 6*time.Second, func(zk.Event) {})
+	must(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }
 
-func TestMain(m *testing.M) {
-	servers.Guard()
-	ctx := context.Background()
-	var docker *servers.Docker
-	real.docker = sync.OnceValues(func() (d *servers.Docker, err error) {
-		docker, err = servers.NewDocker(ctx)
-		return docker, err
-	})
-	real.zooKeeper = sync.OnceValues(func() (*servers.ZooKeeper, error) {
-		began := time.Now()
-		d, err := real.docker()
-		if err != nil {
-			return nil, err
-		}
-		z, err := d.ZooKeeper(ctx, 3)
-		fmt.Printf("ZooKeeper: up after %v\n", time.Since(began).Round(time.Millisecond))
-		return z, err
-	})
-	real.s3 = sync.OnceValues(func() (*servers.S3, error) {
-		began := time.Now()
-		d, err := real.docker()
-		if err != nil {
-			return nil, err
-		}
-		s, err := d.S3(ctx)
-		fmt.Printf("S3: up after %v\n", time.Since(began).Round(time.Millisecond))
-		return s, err
-	})
-	status := m.Run()
-	if docker != nil {
-		if err := docker.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			status = 1
-		}
-	}
-	os.Exit(status)
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
 }
 
-func TestServersStart(t *testing.T) {
-	z, err := real.zooKeeper()
-	if err != nil {
-		t.Fatal(err)
+func TestZooKeeperServersShareTheirNodes(t *testing.T) {
+	z := zooKeeper(t)
+	ctx, root := within(t, time.Minute), "/"+uuid.NewString()
+	var sessions []zk.Session
+	for i, addr := range z.Addrs {
+		s := session(t, addr)
+		sessions = append(sessions, s)
+		_, err := s.Create(ctx, fmt.Sprint(root, i), []byte(addr), zk.Ephemeral)
+		must(t, err)
 	}
-	for _, addr := range z.Addrs {
-		mode, err := servers.Mode(addr)
-		t.Log(addr, mode, err)
-	}
-	s, err := real.s3()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Log(s.URL("test/x", s.Endpoint))
-	if os.Getenv("HANG") != "" {
-		time.Sleep(10 * time.Minute)
-	}
-	leader, err := z.Leader()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := z.Servers[leader].Stop(); err != nil {
-			t.Fatal(err)
+	for i, addr := range z.Addrs {
+		for _, s := range sessions {
+			path := fmt.Sprint(root, i)
+			must(t, s.Sync(ctx, path))
+			if data, _, err := s.Get(ctx, path); string(data) != addr || err != nil {
+				t.Errorf("what was made through %s is %q, %v", addr, data, err)
+			}
 		}
-		began := time.Now()
-		if err := z.Servers[leader].Start(); err != nil {
-			t.Fatal(err)
-		}
-		if err := z.AwaitAll(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		t.Log("restarted in", time.Since(began))
+	}
+}
+
+// A server keeps its address and its data when it is killed, stopped or paused, and the others go on without it.
+func TestZooKeeperGoesOnWithoutOneServer(t *testing.T) {
+	z := zooKeeper(t)
+	containers := own(t, z)
+	root := "/" + uuid.NewString()
+	for name, fault := range map[string]struct {
+		begin, end func(*servers.Container, context.Context) error
+	}{
+		"kill":  {(*servers.Container).Kill, (*servers.Container).Start},
+		"stop":  {(*servers.Container).Stop, (*servers.Container).Start},
+		"pause": {(*servers.Container).Pause, (*servers.Container).Unpause},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leader, err := z.Leader()
+			must(t, err)
+			path := fmt.Sprint(root, name)
+			must(t, fault.begin(containers[leader], t.Context()))
+			other := session(t, z.Addrs[(leader+1)%len(z.Addrs)]) // waits for the new leader
+			_, err = other.Create(within(t, 30*time.Second), path, []byte(name), zk.Ephemeral)
+			must(t, err)
+			must(t, fault.end(containers[leader], t.Context()))
+			must(t, z.AwaitAll(t.Context()))
+			back := session(t, z.Addrs[leader])
+			must(t, back.Sync(within(t, 30*time.Second), path))
+			if data, _, err := back.Get(within(t, 30*time.Second), path); string(data) != name || err != nil {
+				t.Errorf("what was made without the server is %q, %v", data, err)
+			}
+		})
 	}
 }

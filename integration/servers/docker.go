@@ -8,16 +8,17 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/log"
 )
@@ -46,26 +47,29 @@ func Guard() {
 		return
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	if err := remove(label); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	provider, err := connect()
+	if err == nil {
+		err = remove(context.Background(), provider.Client(), label)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "containers of tests are left:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-// NewDocker returns an error when there is no Docker engine that answers. Close removes all containers and networks that were made,
+// ErrNoDocker is returned where no Docker engine answers.
+var ErrNoDocker = errors.New("no Docker engine answers")
+
+// NewDocker returns [ErrNoDocker] where there is none. Close removes all containers and networks that were made,
 // and so does the end of the process without Close.
 func NewDocker(ctx context.Context) (*Docker, error) {
-	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil { // the guard does what Ryuk does, without an image to pull
+	provider, err := connect()
+	if err != nil {
 		return nil, err
 	}
-	log.SetDefault(stdlog.New(io.Discard, "", 0))
-	provider, err := testcontainers.NewDockerProvider()
-	if err != nil {
-		return nil, fmt.Errorf("docker: %w", err)
-	}
 	if err := provider.Health(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("docker: %w", err), provider.Close())
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrNoDocker, err), provider.Close())
 	}
 	d := &Docker{provider: provider, label: uuid.NewString()}
 	self, err := os.Executable()
@@ -83,6 +87,23 @@ func NewDocker(ctx context.Context) (*Docker, error) {
 		return nil, fmt.Errorf("guard of the containers: %w", err)
 	}
 	return d, nil
+}
+
+// connect returns a client of the Docker engine, which need not be there.
+func connect() (provider *testcontainers.DockerProvider, err error) {
+	defer func() {
+		if missing := recover(); missing != nil { // that is how the library says that it has found none
+			err = fmt.Errorf("%w: %v", ErrNoDocker, missing)
+		}
+	}()
+	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil { // the guard does what Ryuk does, without an image to pull
+		return nil, err
+	}
+	log.SetDefault(stdlog.New(io.Discard, "", 0))
+	if provider, err = testcontainers.NewDockerProvider(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoDocker, err)
+	}
+	return provider, nil
 }
 
 // Close removes the containers and networks.
@@ -120,57 +141,66 @@ func (d *Docker) run(ctx context.Context, image, port string, options ...testcon
 	if err != nil {
 		return nil, fmt.Errorf("container of %s: %w", image, err)
 	}
-	return &Container{container: c, addr: loopback.String() + ":" + host}, nil
+	return &Container{docker: d.provider.Client(), id: c.GetContainerID(), addr: net.JoinHostPort(loopback.String(), host)}, nil
 }
 
 func (d *Docker) labels() map[string]string { return map[string]string{labelKey: d.label} }
 
 // A Container is a server in a container. Its methods can be called while nobody else calls one.
 type Container struct {
-	container *testcontainers.DockerContainer
-	addr      string
+	docker client.APIClient
+	id     string
+	addr   string
 }
 
 // Addr is the host:port that the server is reached by, also after a restart.
 func (c *Container) Addr() string { return c.addr }
 
 // Kill ends the server with SIGKILL. Its data stays.
-func (c *Container) Kill() error { return docker("kill", c.container.GetContainerID()) }
-
-// Stop ends the server with SIGTERM. Its data stays.
-func (c *Container) Stop() error { return docker("stop", "--time", "10", c.container.GetContainerID()) }
-
-// Start starts a server that was stopped or killed. It does not wait until the server serves.
-func (c *Container) Start() error { return docker("start", c.container.GetContainerID()) }
-
-// Pause freezes the server: its connections stay, and nothing answers.
-func (c *Container) Pause() error { return docker("pause", c.container.GetContainerID()) }
-
-// Unpause ends a pause.
-func (c *Container) Unpause() error { return docker("unpause", c.container.GetContainerID()) }
-
-// remove removes all containers, with their volumes, and networks that have the label.
-func remove(label string) error {
-	var failed error
-	for _, kind := range []struct{ list, remove []string }{
-		{[]string{"ps", "--all"}, []string{"rm", "--force", "--volumes"}},
-		{[]string{"network", "ls"}, []string{"network", "rm"}},
-	} {
-		out, err := exec.Command("docker", append(kind.list, "--quiet", "--filter", "label="+label)...).Output()
-		failed = errors.Join(failed, err)
-		if ids := strings.Fields(string(out)); len(ids) > 0 {
-			failed = errors.Join(failed, docker(append(kind.remove, ids...)...))
-		}
-	}
-	return failed
+func (c *Container) Kill(ctx context.Context) error {
+	_, err := c.docker.ContainerKill(ctx, c.id, client.ContainerKillOptions{Signal: "KILL"})
+	return err
 }
 
-// docker runs a command of Docker's.
-func docker(args ...string) error {
-	if out, err := exec.Command("docker", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("docker %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+// Stop ends the server with SIGTERM. Its data stays.
+func (c *Container) Stop(ctx context.Context) error {
+	_, err := c.docker.ContainerStop(ctx, c.id, client.ContainerStopOptions{})
+	return err
+}
+
+// Start starts a server that was stopped or killed. It does not wait until the server serves.
+func (c *Container) Start(ctx context.Context) error {
+	_, err := c.docker.ContainerStart(ctx, c.id, client.ContainerStartOptions{})
+	return err
+}
+
+// Pause freezes the server: its connections stay, and nothing answers.
+func (c *Container) Pause(ctx context.Context) error {
+	_, err := c.docker.ContainerPause(ctx, c.id, client.ContainerPauseOptions{})
+	return err
+}
+
+// Unpause ends a pause.
+func (c *Container) Unpause(ctx context.Context) error {
+	_, err := c.docker.ContainerUnpause(ctx, c.id, client.ContainerUnpauseOptions{})
+	return err
+}
+
+// remove removes all containers, with their volumes, and networks that have the label.
+func remove(ctx context.Context, docker client.APIClient, label string) error {
+	labelled := make(client.Filters).Add("label", label)
+	containers, failed := docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: labelled})
+	for _, c := range containers.Items {
+		_, err := docker.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		failed = errors.Join(failed, err)
 	}
-	return nil
+	networks, err := docker.NetworkList(ctx, client.NetworkListOptions{Filters: labelled})
+	failed = errors.Join(failed, err)
+	for _, n := range networks.Items {
+		_, err := docker.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{})
+		failed = errors.Join(failed, err)
+	}
+	return failed
 }
 
 // sibling is the path of a folder beside this package's.

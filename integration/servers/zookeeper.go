@@ -3,18 +3,13 @@ package servers
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"strings"
-	"time"
 
+	"github.com/highlander-go/highlander/internal/zk/zkserver"
 	"github.com/testcontainers/testcontainers-go"
 	testnetwork "github.com/testcontainers/testcontainers-go/network"
 )
-
-// ZooKeeperVariable names servers to test against, as host:port,host:port, in place of containers.
-const ZooKeeperVariable = "HIGHLANDER_TEST_ZOOKEEPER"
 
 // ZooKeeper is an ensemble of ZooKeeper servers.
 type ZooKeeper struct {
@@ -22,9 +17,9 @@ type ZooKeeper struct {
 	Servers []*Container // of the same ones; empty when they are not ours to stop
 }
 
-// NamedZooKeeper returns the servers that the environment names, or nil.
+// NamedZooKeeper returns the servers that the environment names, as host:port,host:port in [zkserver.Environment], or nil.
 func NamedZooKeeper() *ZooKeeper {
-	named := os.Getenv(ZooKeeperVariable)
+	named := os.Getenv(zkserver.Environment)
 	if named == "" {
 		return nil
 	}
@@ -83,20 +78,11 @@ func (z *ZooKeeper) Leader() (int, error) {
 
 // Mode asks a server what it is: "leader", "follower" or "standalone". A server that does not serve gives an error.
 func Mode(addr string) (string, error) {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	answer, err := zkserver.Ask(addr, "srvr")
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
-	if _, err := io.WriteString(conn, "srvr"); err != nil {
-		return "", err
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil {
-		return "", err
-	}
-	_, mode, ok := strings.Cut(string(answer), "\nMode: ")
+	_, mode, ok := strings.Cut(answer, "\nMode: ")
 	if !ok {
 		return "", fmt.Errorf("it says %q", answer)
 	}
