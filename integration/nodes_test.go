@@ -290,8 +290,11 @@ func TestNodeProcesses(t *testing.T) {
 	case <-time.After(100 * time.Millisecond):
 	}
 	n.resume()
-	if value := <-answered; value != 2 {
-		t.Errorf("the counter is %d after one node was killed and frozen, want 2", value)
+	if value := <-answered; value != 2 || n.value("a") != 2 {
+		t.Errorf("the counter is %d and then %d after the node was killed and frozen, want 2", value, n.value("a"))
+	}
+	if owner, err := n.where("a"); !owner.Live || owner.Node != "n1" || err != nil {
+		t.Errorf("the counter is at %+v, %v", owner, err)
 	}
 	n.stop()
 	if !strings.Contains(n.logged(), "stopping") {

@@ -3,6 +3,8 @@ package integration
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,5 +87,14 @@ func TestZooKeeperGoesOnWithoutOneServer(t *testing.T) {
 				t.Errorf("what was made without the server is %q, %v", data, err)
 			}
 		})
+	}
+}
+
+// What the bucket needs to be used is in the environment; nobody else gets anything.
+func TestS3RefusesStrangers(t *testing.T) {
+	s := s3(t)
+	status, body, err := call(within(t, time.Minute), http.MethodGet, s.Endpoint+"/highlander?list-type=2", "")
+	if err != nil || status != http.StatusForbidden || !strings.Contains(string(body), "AccessDenied") {
+		t.Errorf("a list of the bucket, without credentials: %d %s %v, want 403", status, body, err)
 	}
 }
