@@ -65,6 +65,9 @@ func (e *Ensemble) Open(ctx context.Context, timeout time.Duration, events func(
 	if timeout < time.Millisecond || timeout.Milliseconds() > math.MaxInt32 {
 		return nil, fmt.Errorf("zookeeper: a session timeout of %v cannot be asked for", timeout)
 	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("zookeeper: no session: %w", ctx.Err())
+	}
 	s := newSession(e, timeout, events)
 	lib, libEvents, err := gozk.Connect(e.servers, timeout,
 		gozk.WithDialer(s.dial), gozk.WithHostProvider(&s.hosts), gozk.WithEventCallback(s.libraryEvent),
@@ -82,9 +85,10 @@ func (e *Ensemble) Open(ctx context.Context, timeout time.Duration, events func(
 	case <-s.ready:
 		return s, nil
 	case <-ctx.Done():
+		cause := s.lastFailure()
 		s.quiet.Store(true)
 		s.end()
-		return nil, fmt.Errorf("zookeeper: no session from any of %v: %w; the last attempt: %w", e.servers, ctx.Err(), s.lastFailure())
+		return nil, fmt.Errorf("zookeeper: no session from any of %v: %w; the last attempt: %w", e.servers, ctx.Err(), cause)
 	}
 }
 

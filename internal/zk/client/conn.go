@@ -141,12 +141,16 @@ func (c *conn) answered(xid, code int32) {
 	}
 }
 
-// Write gets a whole request from the library.
+// Write gets a whole request from the library. It never fails: the library would tell so before it tells that the connection is lost. That
+// comes by Read.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.greeted {
 		c.leaves(p)
 	}
-	return c.Conn.Write(p)
+	if _, err := c.Conn.Write(p); err != nil {
+		_ = c.Conn.Close()
+	}
+	return len(p), nil
 }
 
 func (c *conn) leaves(p []byte) {

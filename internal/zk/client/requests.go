@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 
 	gozk "github.com/go-zookeeper/zk"
 
@@ -27,6 +27,7 @@ func (s *session) Create(ctx context.Context, path string, data []byte, mode zk.
 		return "", fmt.Errorf("create %s: there is no mode %d", path, mode)
 	}
 	var created string
+	data = slices.Clone(data) // the library reads it some time, perhaps after the caller gave up
 	err := s.do(ctx, "create", path, len(path)+len(data)+overhead, func() (err error) {
 		if mode == zk.Container {
 			created, err = s.lib.CreateContainer(path, data, flag, gozk.WorldACL(gozk.PermAll))
@@ -81,6 +82,7 @@ func (s *session) Get(ctx context.Context, path string) ([]byte, int32, error) {
 }
 
 func (s *session) Set(ctx context.Context, path string, data []byte, version int32) error {
+	data = slices.Clone(data)
 	return s.do(ctx, "set", path, len(path)+len(data)+overhead, func() error {
 		_, err := s.lib.Set(path, data, version)
 		return err
@@ -105,11 +107,11 @@ func (s *session) Multi(ctx context.Context, ops ...zk.Op) error {
 		size += len(op.Path) + len(op.Data) + overhead
 		switch flag, known := flags[op.Mode]; {
 		case op.Kind == zk.OpCreate && known && op.Mode != zk.Container:
-			requests = append(requests, &gozk.CreateRequest{Path: op.Path, Data: op.Data, Acl: gozk.WorldACL(gozk.PermAll), Flags: flag})
+			requests = append(requests, &gozk.CreateRequest{Path: op.Path, Data: slices.Clone(op.Data), Acl: gozk.WorldACL(gozk.PermAll), Flags: flag})
 		case op.Kind == zk.OpDelete:
 			requests = append(requests, &gozk.DeleteRequest{Path: op.Path, Version: op.Version})
 		case op.Kind == zk.OpSet:
-			requests = append(requests, &gozk.SetDataRequest{Path: op.Path, Data: op.Data, Version: op.Version})
+			requests = append(requests, &gozk.SetDataRequest{Path: op.Path, Data: slices.Clone(op.Data), Version: op.Version})
 		default:
 			return fmt.Errorf("multi: an operation of kind %d, mode %d on %s cannot be part of one", op.Kind, op.Mode, op.Path)
 		}
@@ -128,13 +130,14 @@ func (s *session) Multi(ctx context.Context, ops ...zk.Op) error {
 // outcome says what is known of a request after the library has returned err. left says whether the request has left for a server, over
 // whether the session is over.
 func outcome(err error, left, over bool) error {
-	var network net.Error
 	switch err = definite(err); {
 	case err == nil:
 		return nil
 	case !left && over:
 		return zk.ErrSessionOver
-	case errors.Is(err, gozk.ErrConnectionClosed), errors.Is(err, gozk.ErrClosing), errors.Is(err, gozk.ErrNoServer), errors.As(err, &network):
+	case errors.Is(err, gozk.ErrConnectionClosed), errors.Is(err, gozk.ErrClosing), errors.Is(err, gozk.ErrNoServer):
+		return zk.ErrConnectionLost
+	case errors.Is(err, gozk.ErrSessionExpired), errors.Is(err, gozk.ErrSessionMoved): // the session gives up the connection over them
 		return zk.ErrConnectionLost
 	}
 	return err
@@ -151,8 +154,6 @@ func definite(err error) error {
 		return zk.ErrBadVersion
 	case gozk.ErrNotEmpty:
 		return zk.ErrNotEmpty
-	case gozk.ErrSessionExpired: // the library's own use of it is out of reach, see conn
-		return zk.ErrSessionOver
 	}
 	return err
 }

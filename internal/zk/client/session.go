@@ -125,13 +125,16 @@ func (s *session) submit(ctx context.Context, over <-chan struct{}, call func() 
 	s.leaver.Store(r)
 	s.calls.Go(func() {
 		err := call()
+		for errors.Is(err, gozk.ErrConnectionClosed) && !r.left.Load() && !isClosed(over) {
+			err = call() // the connection was lost as it was to leave: it waits for another one
+		}
 		if s.leaver.CompareAndSwap(r, nil) { // it has never left
 			<-s.turn
 		}
 		if errors.Is(err, gozk.ErrSessionExpired) || errors.Is(err, gozk.ErrSessionMoved) {
-			s.disconnect() // the next handshake tells what has become of the session
+			s.disconnect() // the next handshake tells what has become of the session, and its event comes first
 		}
-		answer <- outcome(err, r.left.Load(), isClosed(s.over))
+		answer <- outcome(err, r.left.Load(), isClosed(over))
 		<-s.slots
 	})
 	s.mu.Unlock()
@@ -196,9 +199,9 @@ func (s *session) admit(id int64, timeout time.Duration) error {
 
 func (s *session) expire() {
 	s.expired.Store(true)
+	s.emit(zk.Event{Type: zk.Expired}) // before any request says so
 	s.refuse()
-	s.emit(zk.Event{Type: zk.Expired})
-	go s.end()
+	go s.end() // Close waits for it, too
 }
 
 // refuse has all requests refused from now on.
@@ -307,11 +310,11 @@ func (s *session) goodbye(ctx context.Context) error {
 			_, _, err := s.lib.Exists("/")
 			return err
 		})
-		if err == nil {
-			break
+		if ctx.Err() != nil || errors.Is(err, zk.ErrSessionOver) {
+			return err
 		}
 		if !errors.Is(err, zk.ErrConnectionLost) {
-			return err
+			break // answered, with whatever
 		}
 	}
 	go s.lib.Close() // end calls it too, and so waits for this

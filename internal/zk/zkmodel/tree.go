@@ -177,8 +177,10 @@ func checkPath(p string, sequential bool) error {
 	if sequential {
 		p += "0"
 	}
-	control := func(r rune) bool { return r < ' ' || r >= 0x7f && r <= 0x9f }
-	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsFunc(p, control) {
+	refused := func(r rune) bool { // control characters, private ones, and what Java has as two surrogates
+		return r < ' ' || r >= 0x7f && r <= 0x9f || r >= 0xd800 && r <= 0xf8ff || r >= 0xfff0
+	}
+	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsFunc(p, refused) {
 		return fmt.Errorf("%w %q", errPath, p)
 	}
 	return nil
