@@ -136,14 +136,6 @@ func (s *session) enter(ctx context.Context, data []byte) error {
 	}
 }
 
-// event is called out of the client's receive loop.
-func (s *session) event(e zk.Event) {
-	s.connection.event(e)
-	if e.Type == zk.Expired {
-		s.lease.End(errors.New("ZooKeeper has expired the session"))
-	}
-}
-
 // Member implements [object.Session].
 func (s *session) Member() object.Member { return s.member }
 
@@ -166,7 +158,7 @@ func (s *session) keepRenewing() {
 		case errors.Is(err, zk.ErrNoNode):
 			s.lease.End(errors.New("the member is not in the registry any more: others took it for dead, or somebody has removed it"))
 		case errors.Is(err, zk.ErrSessionOver):
-			s.lease.End(errors.New("the ZooKeeper session is over"))
+			s.lease.End(errors.New("ZooKeeper has ended the session"))
 		case now-last > silence:
 			s.lease.End(fmt.Errorf("ZooKeeper has not answered for %v: %w", silence, err))
 		default:

@@ -192,7 +192,11 @@ func TestARetirementGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.must(w.Reconnect(a.Member()))
+		back := w.clock()
 		w.soon("the pair is gone", func() bool { member, live := w.is(a); return !member && !live })
+		if took := w.clock() - back; took > 2*time.Second {
+			t.Errorf("it took %v: others have waited for the session's end, or for the lease", took)
+		}
 		w.noWait(w.claim(b, "k"))
 	})
 }
