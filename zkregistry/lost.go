@@ -3,9 +3,7 @@ package zkregistry
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/highlander-go/highlander/internal/zk"
@@ -24,35 +22,25 @@ func (r *Registry) lostMembers(ctx context.Context, c *connection) ([]object.Los
 // see returns when each of the pairs, which c has shown without a live twin, was first seen so. That moment is the node's, not
 // the connection's: gone is final.
 func (r *Registry) see(ctx context.Context, c *connection, pairs []string) (lost []object.LostMember, err error) {
-	r.mu.Lock()
-	unseen := slices.DeleteFunc(slices.Clone(pairs), func(pair string) bool { _, seen := r.lost[pair]; return seen })
-	r.mu.Unlock()
-	if len(unseen) > 0 { // it may have retired between the two listings: look again
-		var members []string
-		err := persistently(ctx, func() error {
-			members, err = c.Children(ctx, r.paths.members(), false)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		pairs = slices.DeleteFunc(slices.Clone(pairs), func(pair string) bool { return !slices.Contains(members, pair) })
-	}
 	for _, pair := range pairs {
-		m, ok, err := r.member(ctx, c, pair)
-		if err != nil {
-			return nil, err
-		} else if !ok {
-			continue // deleted by somebody who has waited for it, or retired
-		}
-		now := r.clock()
 		r.mu.Lock()
 		l, seen := r.lost[pair]
-		if !seen {
-			l = object.LostMember{Seen: now, Lease: m.lease}
-			r.lost[pair] = l
-		}
 		r.mu.Unlock()
+		if !seen {
+			m, ok, err := r.readMember(ctx, c, pair) // it may have retired between the two listings: look again
+			if err != nil {
+				return nil, err
+			} else if !ok {
+				continue // and who was deleted by somebody who has waited for it need not be waited for
+			}
+			now := r.clock()
+			r.mu.Lock()
+			if l, seen = r.lost[pair]; !seen {
+				l = object.LostMember{Seen: now, Lease: m.lease}
+				r.lost[pair] = l
+			}
+			r.mu.Unlock()
+		}
 		lost = append(lost, l)
 	}
 	return lost, nil
@@ -100,9 +88,6 @@ func (r *Registry) look(ctx context.Context) (next time.Duration, err error) {
 	if err := r.publish(ctx, c, p); err != nil {
 		return 0, err
 	}
-	if err := r.buryTorn(ctx, c); err != nil {
-		return 0, err
-	}
 	missing := p.lost()
 	if _, err := r.see(ctx, c, missing); err != nil {
 		return 0, err
@@ -123,21 +108,6 @@ func (r *Registry) look(ctx context.Context) (next time.Duration, err error) {
 		}
 	}
 	return next, nil
-}
-
-// buryTorn removes pairs that could not be removed when their sessions retired.
-func (r *Registry) buryTorn(ctx context.Context, c *connection) error {
-	r.mu.Lock()
-	torn := slices.Collect(maps.Values(r.torn))
-	r.mu.Unlock()
-	slices.SortFunc(torn, func(a, b *session) int { return strings.Compare(a.pair, b.pair) })
-	for _, s := range torn {
-		if err := r.bury(ctx, c, s.pair); err != nil {
-			return err
-		}
-		r.strike(s)
-	}
-	return nil
 }
 
 // publish makes what [Registry.Members] returns.

@@ -57,6 +57,16 @@ func (r *Registry) member(ctx context.Context, c zk.Session, pair string) (m mem
 	if ok {
 		return m, true, nil
 	}
+	if m, ok, err = r.readMember(ctx, c, pair); ok {
+		r.mu.Lock()
+		r.known[pair] = m
+		r.mu.Unlock()
+	}
+	return m, ok, err
+}
+
+// readMember reads it.
+func (r *Registry) readMember(ctx context.Context, c zk.Session, pair string) (m memberInfo, ok bool, err error) {
 	var data []byte
 	err = persistently(ctx, func() error {
 		data, _, err = c.Get(ctx, r.paths.member(pair))
@@ -70,9 +80,6 @@ func (r *Registry) member(ctx context.Context, c zk.Session, pair string) (m mem
 	if m, err = decodeMember(pair, data); err != nil {
 		r.log.Error("a member of the cluster cannot be read: its leases are taken for long", "error", err, "lease", m.lease)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.known[pair] = m
 	return m, true, nil
 }
 

@@ -63,7 +63,7 @@ func TestTheLowestSequenceComesFirst(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	good := map[string]Location{
-		"zk://a:2181/todo":                                   {[]string{"a:2181"}, "/todo", 0},
+		"zk://a:2181/todo": {[]string{"a:2181"}, "/todo", 0},
 		"zk://a,b:1,[::1]:2181/apps/todo?session_timeout=9s": {[]string{"a:2181", "b:1", "[::1]:2181"}, "/apps/todo", 9 * time.Second},
 	}
 	for url, want := range good {

@@ -69,8 +69,7 @@ type Registry struct {
 	base     *connection // nil: there is none, or it is over
 	known    map[string]memberInfo
 	lost     map[string]object.LostMember
-	own      map[string]bool     // pairs that have joined here
-	torn     map[string]*session // of ours that serve nothing any more, and whose pairs are still in the registry
+	own      map[string]bool // pairs that have joined here
 	sessions map[*session]bool
 	members  []object.Member
 }
@@ -99,7 +98,7 @@ func Open(ctx context.Context, ensemble zk.Ensemble, o Options) (*Registry, erro
 	r := &Registry{
 		ensemble: ensemble, paths: layout{o.Root}, lease: o.Lease, timeout: o.SessionTimeout, clock: o.Clock, probe: o.Probe, log: o.Log,
 		changed: make(chan struct{}, 1), listed: make(chan struct{}), turn: make(chan struct{}, 1),
-		known: make(map[string]memberInfo), lost: make(map[string]object.LostMember), own: make(map[string]bool), torn: make(map[string]*session),
+		known: make(map[string]memberInfo), lost: make(map[string]object.LostMember), own: make(map[string]bool),
 		sessions: make(map[*session]bool),
 	}
 	r.life, r.stop = context.WithCancel(context.Background())

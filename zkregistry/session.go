@@ -104,7 +104,6 @@ func (r *Registry) enroll(s *session) error {
 func (r *Registry) strike(s *session) {
 	r.mu.Lock()
 	delete(r.own, s.pair)
-	delete(r.torn, s.pair)
 	delete(r.sessions, s)
 	last := !ownsOne(r.own, s.member.Incarnation)
 	r.mu.Unlock()
@@ -198,17 +197,10 @@ func (s *session) Retire(ctx context.Context) error {
 		err = r.bury(ctx, c, s.pair)
 	}
 	if err != nil {
-		r.mu.Lock()
-		if r.own[s.pair] {
-			r.torn[s.pair] = s
-		}
-		r.mu.Unlock()
-		r.poke()
-		err = unavailable("retire "+s.pair, err)
-	} else {
-		r.strike(s)
+		return errors.Join(unavailable("retire "+s.pair, err), s.end(ctx, errRetired))
 	}
-	return errors.Join(err, s.end(ctx, errRetired))
+	r.strike(s)
+	return s.end(ctx, errRetired)
 }
 
 var errRetired = errors.New("the session has retired")
