@@ -254,7 +254,7 @@ func (e *Endpoint) dial(address string) (*client, error) {
 	nc, err := e.config.dial(ctx, "tcp", address)
 	var theirs hello
 	if err == nil {
-		theirs, err = shakeHands(e.over, nc, deadline, greet, e.hello())
+		theirs, err = shakeHands(e.over, nc, deadline, e.hello(), true)
 	}
 	if err != nil {
 		if nc != nil {

@@ -15,25 +15,14 @@ import (
 // Requests and failures are sequences of fields: numbers as varints, strings and bytes behind their length. Fields can be
 // added at the end: readers pass over those that they do not know.
 
-const (
-	modeCreates     = 1
-	modeConditional = 2
-)
-
 // appendRequest appends the payload of a request to the incarnation, whose caller waits for timeout, for ever if it is 0.
 func appendRequest(b []byte, to uuid.UUID, r *object.Request, timeout time.Duration) []byte {
 	b = append(b, to[:]...)
 	b = binary.AppendUvarint(b, uint64(timeout))
 	b = appendKey(b, r.Key)
 	b = appendString(b, r.Method)
-	mode := uint64(0)
-	if r.Mode.Creates {
-		mode |= modeCreates
-	}
-	if r.Mode.Conditional {
-		mode |= modeConditional
-	}
-	b = binary.AppendUvarint(b, mode)
+	b = appendBool(b, r.Mode.Creates)
+	b = appendBool(b, r.Mode.Conditional)
 	b = binary.AppendUvarint(b, r.Mode.Version)
 	b = appendString(b, r.Caller.ID)
 	b = binary.AppendUvarint(b, uint64(len(r.Caller.Attributes)))
@@ -54,8 +43,7 @@ func readRequest(payload []byte, names names, r *object.Request) (to uuid.UUID, 
 	timeout = time.Duration(min(d.uint(), math.MaxInt64))
 	r.Key = object.Key{Type: names.of(d.bytes()), ID: d.string()}
 	r.Method = names.of(d.bytes())
-	mode := d.uint()
-	r.Mode = object.PutMode{Creates: mode&modeCreates != 0, Conditional: mode&modeConditional != 0, Version: d.uint()}
+	r.Mode = object.PutMode{Creates: d.uint() > 0, Conditional: d.uint() > 0, Version: d.uint()}
 	r.Caller.ID = d.string()
 	if n := d.uint(); n > 0 {
 		r.Caller.Attributes = make(map[string]string)
@@ -78,11 +66,11 @@ func readRequest(payload []byte, names names, r *object.Request) (to uuid.UUID, 
 func appendFailure(b []byte, e *object.RemoteError) []byte {
 	b = binary.AppendUvarint(b, e.Matches)
 	b = appendString(b, e.Message)
+	b = appendBool(b, e.NotOwner != nil)
 	if e.NotOwner == nil {
-		return append(b, 0)
+		return b
 	}
 	owner := &e.NotOwner.Owner
-	b = append(b, 1)
 	b = appendKey(b, e.NotOwner.Key)
 	b = append(b, owner.Incarnation[:]...)
 	b = binary.AppendUvarint(b, uint64(owner.Session))
@@ -109,6 +97,13 @@ func readFailure(payload []byte) (*object.RemoteError, error) {
 
 func appendString[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func appendKey(b []byte, k object.Key) []byte { return appendString(appendString(b, k.Type), k.ID) }

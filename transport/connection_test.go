@@ -107,7 +107,8 @@ func TestACutBetweenRequests(t *testing.T) {
 		r := ask("0123456789")
 		size := headerBytes + len(appendRequest(nil, uuid.Nil, r, 0))
 		cut := make(chan struct{})
-		client := open(t, Config{dial: func(context.Context, string, string) (net.Conn, error) {
+		begin := time.Now()
+		client := open(t, Config{Silence: time.Hour, dial: func(context.Context, string, string) (net.Conn, error) {
 			a, b := net.Pipe()
 			go func() {
 				defer b.Close()
@@ -133,6 +134,9 @@ func TestACutBetweenRequests(t *testing.T) {
 			if errors.Is(err, object.ErrUnavailable) == errors.Is(err, object.ErrUnknownOutcome) {
 				t.Error(err)
 			}
+		}
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("what was queued while the first call was written waited for %v", took)
 		}
 		if count[false] != 3 || count[true] != 7 {
 			t.Errorf("3 requests were sent, but %d were told unknown, %d unavailable", count[false], count[true])

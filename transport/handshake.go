@@ -51,19 +51,19 @@ func (h hello) append(b []byte) []byte {
 func readHello(r io.Reader) (h hello, err error) {
 	var start [helloStart]byte
 	if n, err := io.ReadFull(r, start[:]); err != nil && (n < len(magic) || string(start[:len(magic)]) == magic) {
-		return h, fmt.Errorf("%w: the peer's hello did not come: %w", errHandshake, err)
+		return h, fmt.Errorf("the peer's hello did not come: %w", err)
 	}
 	if got := start[:len(magic)]; string(got) != magic {
-		return h, fmt.Errorf("%w: the peer began with %q, not %q: is it a highlander node, without TLS?", errHandshake, got, magic)
+		return h, fmt.Errorf("the peer began with %q, not %q: is it a highlander node, without TLS?", got, magic)
 	}
 	h.version = binary.BigEndian.Uint16(start[len(magic):])
 	n := int(binary.BigEndian.Uint16(start[len(magic)+2:]))
 	if n > helloMost || h.version == version && (n < helloFixed || n > helloFixed+MaxClusterBytes) {
-		return h, fmt.Errorf("%w: the peer's hello announces %d bytes", errHandshake, n)
+		return h, fmt.Errorf("the peer's hello announces %d bytes", n)
 	}
 	rest := make([]byte, n)
 	if _, err := io.ReadFull(r, rest); err != nil {
-		return h, fmt.Errorf("%w: the peer's hello is incomplete: %w", errHandshake, err)
+		return h, fmt.Errorf("the peer's hello is incomplete: %w", err)
 	}
 	if h.version == version {
 		copy(h.self[:], rest)
@@ -78,46 +78,35 @@ func readHello(r io.Reader) (h hello, err error) {
 func (h hello) check(peer hello) error {
 	switch {
 	case peer.version != h.version:
-		return fmt.Errorf("%w: the peer speaks protocol version %d, this node %d: run versions of the program that share one", errHandshake, peer.version, h.version)
+		return fmt.Errorf("the peer speaks protocol version %d, this node %d: run versions of the program that share one", peer.version, h.version)
 	case peer.cluster != h.cluster:
-		return fmt.Errorf("%w: the peer is of cluster %q, this node of %q: check addresses and configuration", errHandshake, peer.cluster, h.cluster)
+		return fmt.Errorf("the peer is of cluster %q, this node of %q: check addresses and configuration", peer.cluster, h.cluster)
 	case peer.frame < MinFrame:
-		return fmt.Errorf("%w: the peer takes frames of %d bytes, at least %d are needed", errHandshake, peer.frame, MinFrame)
+		return fmt.Errorf("the peer takes frames of %d bytes, at least %d are needed", peer.frame, MinFrame)
 	}
 	return nil
 }
 
-// greet is the handshake of the side that dialled.
-func greet(nc net.Conn, own hello) (peer hello, err error) {
-	if _, err := nc.Write(own.append(nil)); err != nil {
-		return peer, fmt.Errorf("%w: the hello could not be sent: %w", errHandshake, err)
-	}
-	if peer, err = readHello(nc); err != nil {
-		return peer, err
-	}
-	return peer, own.check(peer)
-}
-
-// welcome is the handshake of the side that listens. A peer that it does not get on with is told who is here all the same.
-func welcome(nc net.Conn, own hello) (peer hello, err error) {
-	if peer, err = readHello(nc); err != nil {
-		return peer, err
-	}
-	if _, err := nc.Write(own.append(nil)); err != nil {
-		return peer, fmt.Errorf("%w: the hello could not be sent: %w", errHandshake, err)
-	}
-	return peer, own.check(peer)
-}
-
-// shakeHands runs a handshake that ends by the deadline, or when ctx does. TLS will have its place here.
-func shakeHands(ctx context.Context, nc net.Conn, deadline time.Time, shake func(net.Conn, hello) (hello, error), own hello) (hello, error) {
+// shakeHands has the two sides say hello by the deadline, unless ctx ends before. A peer that dialled, and with which this node does not
+// get on, is told who is here all the same. TLS will have its place here.
+func shakeHands(ctx context.Context, nc net.Conn, deadline time.Time, own hello, dialled bool) (peer hello, err error) {
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	if err := nc.SetDeadline(deadline); err != nil {
-		return hello{}, fmt.Errorf("%w: %w", errHandshake, err)
+	err = nc.SetDeadline(deadline)
+	if err == nil && dialled {
+		_, err = nc.Write(own.append(nil))
 	}
-	peer, err := shake(nc, own)
 	if err == nil {
-		err = nc.SetDeadline(time.Time{})
+		peer, err = readHello(nc)
+	}
+	if err == nil && !dialled {
+		_, err = nc.Write(own.append(nil))
+	}
+	if err == nil {
+		err = own.check(peer)
+	}
+	nc.SetDeadline(time.Time{})
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	return peer, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"runtime"
 	"sync"
@@ -84,18 +85,18 @@ func (e *Endpoint) serve(nc net.Conn) {
 	}
 	e.mu.Unlock()
 	defer left()
-	peer, err := shakeHands(e.over, nc, time.Now().Add(2*e.config.Silence), welcome, own)
+	peer, err := shakeHands(e.over, nc, time.Now().Add(2*e.config.Silence), own, false)
 	if err == nil {
 		l := &server{link: newLink(e, nc, peer), left: left, names: make(names), running: make(map[uint64]context.CancelFunc)}
 		err = l.serve()
 	}
 	defer nc.Close() // after it was said why
 	<-e.inbound
+	level := slog.LevelDebug
 	if errors.Is(err, errHandshake) && e.over.Err() == nil {
-		e.config.Log.Warn("a connection was refused", "from", nc.RemoteAddr(), "error", err)
-	} else if e.over.Err() == nil {
-		e.config.Log.Debug("a connection from a node has ended", "from", nc.RemoteAddr(), "incarnation", peer.self, "error", err)
+		level = slog.LevelWarn
 	}
+	e.config.Log.Log(e.over, level, "a connection from a node has ended", "from", nc.RemoteAddr(), "incarnation", peer.self, "error", err)
 }
 
 // A server is a link that another node has dialled, and the requests that it serves.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
@@ -84,6 +85,14 @@ func (n *network) Accept() (net.Conn, error) {
 
 func (n *network) Close() error   { n.once.Do(func() { close(n.over) }); return nil }
 func (n *network) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+func greet(nc net.Conn, own hello) (hello, error) {
+	return shakeHands(context.Background(), nc, time.Time{}, own, true)
+}
+
+func welcome(nc net.Conn, own hello) (hello, error) {
+	return shakeHands(context.Background(), nc, time.Time{}, own, false)
+}
 
 // dialRaw shakes hands with e as a node that the test plays.
 func dialRaw(t testing.TB, to object.Member) net.Conn {
