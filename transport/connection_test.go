@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,59 +144,27 @@ func TestACutBetweenRequests(t *testing.T) {
 	})
 }
 
+// A peer that reads nothing: a call that is being written, one that is queued, and those that wait for room all end with their contexts.
 func TestCallersAreNotHeldUpByAPeerThatStopsReading(t *testing.T) {
-	stop := make(chan struct{})
-	to := acceptRaw(t, func(net.Conn) { <-stop })
-	defer close(stop)
-	client := open(t, Config{Silence: time.Hour})
-	ctx, cancel := context.WithCancel(t.Context())
-	args := ask(strings.Repeat("x", 1<<20))
-	told := make(chan error, 64)
-	for i := range cap(told) {
-		go func() {
-			r := ask("small")
-			if i%2 == 0 {
-				r = args
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		own := rawHello()
+		to := object.Member{Incarnation: own.self, Address: "b"}
+		go welcome(b, own)
+		client := open(t, Config{Silence: time.Hour, dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }})
+		large := ask(strings.Repeat("x", maxQueued))
+		for _, want := range []error{object.ErrUnknownOutcome, object.ErrUnknownOutcome, object.ErrUnavailable, object.ErrUnavailable} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			begin := time.Now()
+			_, err := client.Call(ctx, to, large)
+			if !errors.Is(err, want) || !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Millisecond {
+				t.Errorf("after %v: %v, not %v", time.Since(begin), err, want)
 			}
-			_, err := client.Call(ctx, to, r)
-			told <- err
-		}()
-	}
-	// The buffers of the connection are full, and a queue has formed that is no longer than it may be.
-	for full := false; !full; runtime.Gosched() {
-		if l := connected(client, to); l != nil {
-			l.mu.Lock()
-			full = len(l.queue) >= maxQueued
-			if len(l.queue) > maxQueued+DefaultMaxFrame {
-				t.Errorf("%d bytes are queued", len(l.queue))
-			}
-			l.mu.Unlock()
+			cancel()
 		}
-	}
-	cancel()
-	var unavailable int
-	for range cap(told) {
-		err := <-told
-		if errors.Is(err, object.ErrUnavailable) {
-			unavailable++
-		}
-		if !errors.Is(err, context.Canceled) || errors.Is(err, object.ErrUnavailable) == errors.Is(err, object.ErrUnknownOutcome) {
-			t.Error(err)
-		}
-	}
-	if unavailable == 0 {
-		t.Error("nobody waited for room")
-	}
-}
-
-// connected returns the client's link to the member, nil if there is none.
-func connected(e *Endpoint, to object.Member) *client {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	if p := e.peers[to.Address]; p != nil {
-		return p.client.Load()
-	}
-	return nil
+		client.Close()
+		b.Close()
+	})
 }
 
 // A hole lets bytes through until it is shut; then it swallows what is written, and nothing comes out, not even an end.

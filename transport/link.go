@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,7 +163,10 @@ func (l *link) claim() bool {
 // flushLater has the queue flushed in the background. mu is held, and the link has not ended.
 func (l *link) flushLater() {
 	if l.claim() {
-		l.e.running.Go(func() { l.flush(false) })
+		l.e.running.Go(func() {
+			runtime.Gosched() // so that more can be added to what is written
+			l.flush(false)
+		})
 	}
 }
 
