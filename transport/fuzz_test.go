@@ -42,6 +42,16 @@ func TestRequestsAreReadAsWritten(t *testing.T) {
 	})
 }
 
+func TestAFrameOverTheLimitIsNotRead(t *testing.T) {
+	b := appendFrame(nil, kindReply, 1, make([]byte, 100))
+	for limit, want := range map[int]bool{len(b): true, len(b) - 1: false} {
+		r := frameReader{r: newReader(bytes.NewReader(b)), limit: limit}
+		if _, err := r.next(); (err == nil) != want || err != nil && !errors.Is(err, errMalformed) {
+			t.Errorf("a frame of %d bytes, limit %d: %v", len(b), limit, err)
+		}
+	}
+}
+
 func FuzzFrames(f *testing.F) {
 	f.Add(appendFrame(appendFrame(nil, kindPing, 0, nil), kindReply, 1, []byte("x")))
 	f.Add([]byte{0, 1, 0, 0, kindReply, 0, 0, 0, 0, 0, 0, 0, 1, 5})

@@ -170,6 +170,19 @@ func TestANodeThatDrainsIsNeitherGoneNorSilent(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	nc, err := net.Dial("tcp", to.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if hello, err := greet(nc, rawHello()); err != nil || hello.inFlight != 0 {
+		t.Errorf("it says that it takes %d requests: %v", hello.inFlight, err)
+	}
+	select {
+	case err := <-drained:
+		t.Errorf("it has drained while a request runs: %v", err)
+	default:
+	}
 	close(b.release)
 	if err := errors.Join(<-told, <-drained); err != nil {
 		t.Error(err)
