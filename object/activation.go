@@ -105,6 +105,13 @@ func (a *activation) changing() *transition {
 	return a.change
 }
 
+// claimed tells whether the claim was won.
+func (a *activation) claimed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.claim != nil
+}
+
 // wake claims and loads the object. When it fails, all who wait are told, and the next call tries again.
 func (a *activation) wake() {
 	loaded, err := a.load(a.serving.ctx)
@@ -115,7 +122,7 @@ func (a *activation) wake() {
 	}
 	if err != nil {
 		if a.serving.lease.Err() == nil {
-			a.change.err = err // else who waits here goes on under the next session
+			a.change.err = refuse(a.key(), err) // else who waits here goes on under the next session
 		}
 		a.giveUp(err)
 		return
@@ -138,7 +145,9 @@ func (a *activation) load(ctx context.Context) (*loaded, error) {
 	} else if err != nil {
 		return nil, unavailable(key, fmt.Errorf("it could not be claimed: %w", err))
 	}
+	a.mu.Lock()
 	a.claim = claim
+	a.mu.Unlock()
 	if err := sleepUntil(ctx, a.serving.lease.Clock(), claim.ServeAt()); err != nil {
 		return nil, unavailable(key, fmt.Errorf("it waited for a lost owner's lease to be over: %w", err))
 	}
@@ -195,8 +204,8 @@ func decodeState(def *definition, r *Record) (state any, err error) {
 			err = fmt.Errorf("its state cannot be decoded: %v", p)
 		}
 	}()
-	if r.Layout != 0 {
-		return nil, fmt.Errorf("its state has layout %d, which this program cannot read: run a version that can", r.Layout)
+	if r.Layout > def.layout {
+		return nil, fmt.Errorf("its state has layout %d, this program reads up to %d: call it through nodes that run a newer version", r.Layout, def.layout)
 	}
 	if state, err = def.decode(r.State); err != nil {
 		return nil, fmt.Errorf("its state cannot be decoded as the program's type: %w", err)

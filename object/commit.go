@@ -42,6 +42,7 @@ func (a *activation) commit(w *work) {
 // activation is over, or the batch is empty: its ops were answered or run again.
 func (a *activation) put(w *work) {
 	w.record = Record{
+		Layout:      a.table.def.layout,
 		Epoch:       nextEpoch(a.epoch, a.mine),
 		Version:     a.version + 1,
 		Incarnation: a.serving.member.Incarnation,

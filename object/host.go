@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // A HostConfig says what a host works with.
@@ -17,10 +19,16 @@ type HostConfig struct {
 	Node      string    // the node's name
 	Registry  Registry  // asked who owns what is not here
 	Committer Committer // loads and writes records
-	Transport Transport // carries calls to other owners; nil: there are no other nodes
+	Transport Transport // carries calls to other nodes; nil: there are none
 	Log       *slog.Logger
 	Env       any              // for [Env]
 	Now       func() time.Time // for [Info.Now]; nil: time.Now
+
+	// Serves names the types whose objects this node may own. Nil: all that it is opened with. Of others it only calls objects, at
+	// their owners: a node that serves none is a client.
+	Serves []string
+
+	Placement Placement // says which node an object wakes at
 
 	// Grow asks for one more session to be served, since all are full and calls wait. It must return at once. It is called again and
 	// again until there is room, also concurrently. Nil: they wait until objects are let go.
@@ -36,6 +44,10 @@ type Host struct {
 	tables []*table  // the same, by name
 	done   sync.Pool // of chan struct{}, for calls that wait
 	works  sync.Pool // of *work; both belong to one host, as the channels do to its test bubble
+
+	owners owners // of objects that live elsewhere
+	peers  peers
+	self   atomic.Pointer[uuid.UUID] // this node's incarnation, once it has a session
 
 	seed   uint64        // of the host's pauses: a hash of the node's name
 	sweeps atomic.Uint32 // counts sweeps for idle objects
@@ -75,8 +87,33 @@ func NewHost(config HostConfig, definitions ...Definition) (*Host, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.types)) {
 		h.tables = append(h.tables, h.types[name])
+		h.types[name].served = config.Serves == nil
+	}
+	for _, name := range config.Serves {
+		if h.types[name] == nil {
+			return nil, fmt.Errorf("object: the node is to serve type %q: %w: give its definition, or serve others", name, ErrUnknownType)
+		}
+		h.types[name].served = true
 	}
 	return h, nil
+}
+
+// Serves returns what the node can own, for [Member].Types.
+func (h *Host) Serves() []Served {
+	var all []Served
+	for _, t := range h.tables {
+		if !t.served {
+			continue
+		}
+		s := Served{Type: t.def.name, Layout: t.def.layout}
+		for _, name := range slices.Sorted(maps.Keys(t.def.methods)) {
+			if name != getName && name != putName {
+				s.Methods = append(s.Methods, name)
+			}
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // Host returns h, so that a host is a [Node].
@@ -208,6 +245,7 @@ func waitFor(group *sync.WaitGroup, limit time.Duration) bool {
 }
 
 func (h *Host) serve(s *serving) {
+	h.self.Store(&s.member.Incarnation)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.servings = append(slices.Clone(h.servings), s)
@@ -231,26 +269,28 @@ func (h *Host) current() []*serving {
 // growEvery is how often a call that waits for room in a session looks and asks for it.
 const growEvery = 50 * time.Millisecond
 
-// await returns the serving under which the next object is claimed, and waits for it while there is no session, or none
-// with room.
-func (h *Host) await(ctx context.Context) (*serving, error) {
-	for {
+// await returns the serving under which the next object is claimed. While there is no session, or none with room, a call
+// from here waits; one from afar waits only for room, and not long.
+func (h *Host) await(ctx context.Context, from origin) (*serving, error) {
+	for waited := time.Duration(0); ; waited += growEvery {
 		h.mu.Lock()
 		all, closing, changed := h.servings, h.closing.Load(), h.changed.wait()
 		h.mu.Unlock()
 		s, full := choose(all)
-		if s != nil {
-			return s, nil
-		}
-		if closing == isClosed || closing == draining && !(full && isNested(ctx)) {
-			return nil, &closedError{h.config.Node}
-		}
 		what, again := "session", (<-chan time.Time)(nil)
-		if full {
+		switch {
+		case s != nil && (from == fromHere || s.lease.Valid()):
+			return s, nil
+		case closing == isClosed || closing == draining && !(full && isNested(ctx)):
+			return nil, &closedError{h.config.Node}
+		case full:
 			what, again = "room in its sessions", time.After(growEvery)
 			if h.config.Grow != nil {
 				h.config.Grow()
 			}
+		}
+		if from == fromAfar && (!full || waited >= claimPatience) {
+			return nil, fmt.Errorf("node %s has no %s: %w", h.config.Node, what, ErrUnavailable)
 		}
 		select {
 		case <-changed:
@@ -319,16 +359,20 @@ func (h *Host) Drain(ctx context.Context) error {
 
 // Ready returns nil when the host has a session whose lease holds, and else an error that says what is missing.
 func (h *Host) Ready() error {
-	all := h.current()
 	switch {
 	case h.closing.Load() != isOpen:
 		return &closedError{h.config.Node}
-	case len(all) == 0:
+	case len(h.current()) == 0:
 		return fmt.Errorf("node %s has no session: %w", h.config.Node, ErrUnavailable)
-	case !slices.ContainsFunc(all, func(s *serving) bool { return s.lease.Valid() }):
+	case !h.canClaim():
 		return fmt.Errorf("node %s: its lease has lapsed: %w", h.config.Node, ErrUnavailable)
 	}
 	return nil
+}
+
+// canClaim tells whether the lease of some session holds.
+func (h *Host) canClaim() bool {
+	return slices.ContainsFunc(h.current(), func(s *serving) bool { return s.lease.Valid() })
 }
 
 // Owner returns the live member that owns key, without waking the object; ok is false when there is none.

@@ -152,7 +152,7 @@ func (*failingSession) Member() Member { panic("no member") }
 // A call that asked whether the host is open before a drain must not wake its object after it.
 func TestNothingWakesAfterADrain(t *testing.T) {
 	script(t, func(t *testing.T, h *Host, s *serving, session *scriptedSession, _ chan struct{}) {
-		if _, err := h.await(t.Context()); err != nil { // such a call, held up here
+		if _, err := h.await(t.Context(), fromHere); err != nil { // such a call, held up here
 			t.Fatal(err)
 		}
 		if err := h.Drain(t.Context()); err != nil {

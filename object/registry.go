@@ -90,15 +90,25 @@ type Claim interface {
 	Release(ctx context.Context) error
 }
 
-// A NotOwnerError says that another member owns the key.
+// A NotOwnerError says that a call did not run, or a claim was not won, since who was asked does not own the key.
 type NotOwnerError struct {
 	Key   Key
-	Owner Member
+	Owner Member // zero if that is not known
+	Err   error  // why who was asked cannot own the key; nil if that is because Owner does
 }
 
 func (e *NotOwnerError) Error() string {
+	switch {
+	case e.Err != nil:
+		return e.Err.Error()
+	case e.Owner.Incarnation == uuid.Nil:
+		return fmt.Sprintf("%v is owned by another node, it is not known by which", e.Key)
+	}
 	return fmt.Sprintf("%v is owned by node %s (%s)", e.Key, e.Owner.Name, e.Owner.Incarnation)
 }
+
+// Unwrap returns Err.
+func (e *NotOwnerError) Unwrap() error { return e.Err }
 
 // A Clock tells the time passed since some fixed moment. It must run on while the machine sleeps if
 // other machines can own objects meanwhile, and it is never set. It is read on every answer, and never by this package while a

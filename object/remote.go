@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // A Transport carries calls to the nodes that own the objects. Package transport has one.
@@ -13,6 +12,9 @@ type Transport interface {
 	// one of the other host's must match [ErrUnavailable] if the call surely did not run there, and
 	// [ErrUnknownOutcome] if it may have. It is an [*UnreachableError] if another member might do better: not if the
 	// request itself, or ctx, or this node is the reason.
+	//
+	// Errors of the other host's keep what they match of this package's and of package context's errors, and a [*NotOwnerError] in them
+	// its Key and Owner.
 	Call(ctx context.Context, to Member, r *Request) (reply []byte, err error)
 }
 
@@ -62,16 +64,24 @@ type PutMode struct {
 	Version     uint64
 }
 
-// Handle answers a call that came from another node. If this node does not own the object and cannot claim it, the
-// error is a [*NotOwnerError] that says who does, or a zero owner if that is not known.
+// Handle answers a call that came from another node. If this node does not own the object and cannot claim it, the call has not run, and
+// the error is a [*NotOwnerError] that says who owns it, or why this node cannot. If that matches [ErrClosed] the node is on its
+// way out. A call is not handed on to another node.
 func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error) {
 	t := h.types[r.Key.Type]
 	if t == nil {
-		return nil, unknownType(h.config.Node, r.Key.Type)
+		return nil, h.elsewhere(ctx, r.Key, unknownType(h.config.Node, r.Key.Type))
 	}
 	m := t.def.methods[r.Method]
 	if m == nil {
-		return nil, fmt.Errorf("%v: %w %q: does its node run another version of the program?", r.Key, ErrUnknownMethod, r.Method)
+		err := fmt.Errorf("%v: %w %q at node %s: does it run another version of the program?", r.Key, ErrUnknownMethod, r.Method, h.config.Node)
+		if t.lookup(r.Key.ID) != nil {
+			return nil, err
+		}
+		return nil, h.elsewhere(ctx, r.Key, err)
+	}
+	if !t.served {
+		return nil, h.elsewhere(ctx, r.Key, fmt.Errorf("%w: node %s does not serve objects of type %s", ErrUnavailable, h.config.Node, r.Key.Type))
 	}
 	ctx = context.WithValue(WithCaller(ctx, r.Caller), updateKey{}, r.Path)
 	ctx, leave, err := enter(ctx, r.Key, m.read != nil)
@@ -89,9 +99,9 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 		}
 	}()
 	if m.read != nil {
-		snap, err := t.view(ctx, r.Key.ID)
+		snap, err := t.view(ctx, r.Key.ID, fromAfar)
 		if err != nil {
-			return nil, notHere(r.Key, err)
+			return nil, err
 		}
 		return m.read(&methodContext{ctx, t, r.Key.ID}, snap, r.Args)
 	}
@@ -100,9 +110,7 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 		return nil, unavailable(r.Key, fmt.Errorf("the argument of %s cannot be read: %w", r.Method, err))
 	}
 	o.mode = r.Mode
-	if err := t.local(ctx, r.Key.ID, o); err != nil && o.run == nil {
-		return nil, notHere(r.Key, err)
-	} else if err != nil {
+	if err := t.local(ctx, r.Key.ID, o, fromAfar); err != nil {
 		return nil, err
 	}
 	updated = true
@@ -112,12 +120,16 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 	return reply, nil
 }
 
-// notHere has the caller look for the object elsewhere if err, which no method has returned, says that this node is on its way out.
-func notHere(key Key, err error) error {
-	if errors.Is(err, ErrClosed) {
-		return &NotOwnerError{Key: key}
+// elsewhere refuses a call that this node cannot serve, and names the object's owner if there is one.
+func (h *Host) elsewhere(ctx context.Context, key Key, why error) error {
+	if err := key.Validate(); err != nil {
+		return err
 	}
-	return err
+	owner, ok, err := h.config.Registry.Owner(ctx, key)
+	if err != nil || !ok || h.isSelf(owner) {
+		return &NotOwnerError{Key: key, Err: why}
+	}
+	return &NotOwnerError{Key: key, Owner: owner}
 }
 
 // read returns the object's committed state if it is owned here, else the reply of its owner to the read.
@@ -130,13 +142,15 @@ func (t *table) read(ctx context.Context, key Key, method string, args func() ([
 		return nil, nil, err
 	}
 	defer leave()
+	return t.routeRead(ctx, args, &Request{Key: key, Method: method})
+}
+
+func (t *table) routeRead(ctx context.Context, args func() ([]byte, error), r *Request) (snap *snapshot, reply []byte, err error) {
 	here := func() (err error) {
-		snap, err = t.view(ctx, key.ID)
+		snap, err = t.view(ctx, r.Key.ID, fromHere)
 		return err
 	}
-	if err = here(); err != nil {
-		reply, err = t.forward(ctx, err, here, &Request{Key: key, Method: method}, args)
-	}
+	reply, err = t.route(ctx, here, nil, args, r, true)
 	return snap, reply, err
 }
 
@@ -150,37 +164,15 @@ func (t *table) update(ctx context.Context, key Key, o *op) (reply []byte, err e
 		return nil, err
 	}
 	defer leave()
-	if err = t.local(ctx, key.ID, o); err == nil {
-		return nil, nil
+	if t.lookup(key.ID) != nil {
+		if err = t.local(ctx, key.ID, o, fromHere); !isRefusal(key, err) {
+			return nil, err
+		}
 	}
-	here := func() error { return t.local(ctx, key.ID, o) }
-	return t.forward(ctx, err, here, &Request{Key: key, Method: o.name(), Mode: o.mode}, o.args)
+	return t.routeUpdate(ctx, o, err, &Request{Key: key, Method: o.name(), Mode: o.mode})
 }
 
-// forward sends a call to the owner that refused names, and tries here again when that owner does not have the object
-// any more. The reply is nil if it succeeded here. Other errors than a refusal are handed back.
-func (t *table) forward(ctx context.Context, refused error, here func() error, r *Request, args func() ([]byte, error)) (reply []byte, err error) {
-	for attempt := 0; ; attempt++ {
-		var elsewhere *NotOwnerError
-		if !errors.As(refused, &elsewhere) {
-			return nil, refused
-		}
-		if t.host.config.Transport == nil {
-			return nil, unavailable(r.Key, fmt.Errorf("there is no transport: %w", refused))
-		}
-		if r.Args, err = args(); err != nil {
-			return nil, fmt.Errorf("%v: the argument of %s cannot be encoded: %w", r.Key, r.Method, err)
-		}
-		r.Caller, r.Path = From(ctx).Caller, updatePath(ctx)
-		reply, err = t.host.config.Transport.Call(ctx, elsewhere.Owner, r)
-		if !errors.As(err, &elsewhere) {
-			return reply, err
-		}
-		if err := sleep(ctx, t.host.jitter(20*time.Millisecond, r.Key, attempt)); err != nil {
-			return nil, unavailable(r.Key, fmt.Errorf("its owner is changing: %w", err))
-		}
-		if refused = here(); refused == nil {
-			return nil, nil
-		}
-	}
+func (t *table) routeUpdate(ctx context.Context, o *op, refused error, r *Request) (reply []byte, err error) {
+	here := func() error { return t.local(ctx, r.Key.ID, o, fromHere) }
+	return t.route(ctx, here, refused, o.args, r, false)
 }

@@ -168,7 +168,7 @@ func TestAnAbandonedActivationWritesNoMore(t *testing.T) {
 
 // A read from inside an update has a deadline, as an update has.
 func TestAReadFromInsideAnUpdateHasADeadline(t *testing.T) {
-	var gone *node
+	var gone object.Node
 	nested := object.Update("Nested", func(ctx context.Context, c *counter, _ object.None) (int64, error) {
 		v, err := counters.On(gone).Get(ctx, "a")
 		return v.Value, err
@@ -176,8 +176,10 @@ func TestAReadFromInsideAnUpdateHasADeadline(t *testing.T) {
 	outer := &object.Type[counter]{Name: "outer", Methods: []object.Method[counter]{nested}}
 	inWorld(t, func(w *world) {
 		n := w.node("n")
-		gone = w.node("gone") // without a session: calls wait for one
-		gone.stop()
+		var err error // alone and without a session: calls wait for one
+		if gone, err = object.NewHost(object.HostConfig{Node: "gone", Registry: w.registry, Committer: w.store}, w.types...); err != nil {
+			t.Fatal(err)
+		}
 		r := background(func() (int64, error) { return nested.Call(w.Context(), outer.On(n).Ref("x"), object.None{}) })
 		time.Sleep(time.Hour)
 		if !r.over() {

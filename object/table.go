@@ -8,12 +8,14 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A table holds the objects of one type that are awake on this node.
 type table struct {
 	host   *Host
 	def    *definition
+	served bool      // this node may own objects of the type
 	shards [64]shard // so that calls of different objects do not meet at one lock
 }
 
@@ -67,24 +69,24 @@ func (t *table) resident(id string) *snapshot {
 }
 
 // view returns the committed state, waking the object and waiting for the lease where need be.
-func (t *table) view(ctx context.Context, id string) (*snapshot, error) {
+func (t *table) view(ctx context.Context, id string, from origin) (*snapshot, error) {
 	for {
 		if snap := t.resident(id); snap != nil {
 			return snap, nil
 		}
-		if _, err := t.find(ctx, id); err != nil {
+		if _, err := t.find(ctx, id, from); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // local runs the update if the object is owned here or can be.
-func (t *table) local(ctx context.Context, id string, o *op) error {
+func (t *table) local(ctx context.Context, id string, o *op, from origin) error {
 	for {
 		a := t.lookup(id)
 		if a == nil || !a.serving.lease.Valid() {
 			var err error
-			if a, err = t.find(ctx, id); err != nil {
+			if a, err = t.find(ctx, id, from); err != nil {
 				return err
 			}
 		}
@@ -92,7 +94,7 @@ func (t *table) local(ctx context.Context, id string, o *op) error {
 		if err != errMoved {
 			return err
 		}
-		if _, err := t.find(ctx, id); err != nil {
+		if _, err := t.find(ctx, id, from); err != nil {
 			return err
 		}
 	}
@@ -101,19 +103,48 @@ func (t *table) local(ctx context.Context, id string, o *op) error {
 // errMoved says that an activation is over or not yet there, and that the update it was given did not run.
 var errMoved = errors.New("moved")
 
-// find returns the object's activation once it serves and its lease is valid, waking the object where need be.
-func (t *table) find(ctx context.Context, id string) (*activation, error) {
+// An origin is where a call comes from.
+type origin int
+
+const (
+	fromHere origin = iota
+	fromAfar        // another node, which can try others: it is not kept waiting for what may not come
+)
+
+// claimPatience is how long a call from afar waits for a claim that is neither won nor lost.
+const claimPatience = 2 * time.Second
+
+// refuse says that a call on key did not run here, since this node cannot own it now.
+func refuse(key Key, err error) error {
+	if refused := (*NotOwnerError)(nil); errors.As(err, &refused) {
+		return refused
+	}
+	return &NotOwnerError{Key: key, Err: err}
+}
+
+// find returns the object's activation once it serves and its lease is valid, waking the object where need be. The error is a
+// [*NotOwnerError] if the object may be had at another node.
+func (t *table) find(ctx context.Context, id string, from origin) (*activation, error) {
+	key := Key{t.def.name, id}
 	for {
-		a, s, err := t.activation(ctx, id)
+		a, s, err := t.activation(ctx, id, from)
 		if err != nil {
 			return nil, err
 		}
 		if a != nil {
 			if change := a.changing(); change != nil {
+				var late <-chan time.Time
+				if from == fromAfar && change.phase == waking {
+					late = time.After(claimPatience)
+				}
 				select {
 				case <-change.done:
+				case <-late:
+					if !a.claimed() {
+						return nil, refuse(key, unavailable(key, fmt.Errorf("it could not be claimed within %v", claimPatience)))
+					}
 				case <-ctx.Done():
-					return nil, unavailable(a.key(), fmt.Errorf("it is %v: %w", change.phase, ended(ctx)))
+					return nil, unavailable(key, fmt.Errorf("it is %v: %w", change.phase, ended(ctx)))
 				}
 				if change.err != nil {
 					return nil, change.err
@@ -122,30 +153,35 @@ func (t *table) find(ctx context.Context, id string) (*activation, error) {
 			}
 			if err := s.lease.Wait(ctx); err == nil {
 				return a, nil
+			} else if ctx.Err() != nil {
+				return nil, unavailable(key, err)
 			} else if s.lease.Err() == nil {
-				return nil, unavailable(a.key(), err)
+				return nil, refuse(key, unavailable(key, err))
 			}
 		}
 		// The session is over. When its objects have been torn down they can wake under the next one.
 		select {
 		case <-s.ctx.Done():
 		case <-ctx.Done():
-			return nil, unavailable(Key{t.def.name, id}, fmt.Errorf("its node has lost the session: %w", ended(ctx)))
+			return nil, unavailable(key, fmt.Errorf("its node has lost the session: %w", ended(ctx)))
 		}
 	}
 }
 
 // activation returns the object's activation, a new one if there is none, and what it is served under. The activation is
 // nil if that is over.
-func (t *table) activation(ctx context.Context, id string) (*activation, *serving, error) {
+func (t *table) activation(ctx context.Context, id string, from origin) (*activation, *serving, error) {
 	if a := t.lookup(id); a != nil {
 		return a, a.serving, nil
 	}
 	if err := validateID(id); err != nil {
 		return nil, nil, err
 	}
-	s, err := t.host.await(ctx)
-	if err != nil {
+	key := Key{t.def.name, id}
+	s, err := t.host.await(ctx, from)
+	if err != nil && ctx.Err() == nil {
+		return nil, nil, refuse(key, err)
+	} else if err != nil {
 		return nil, nil, err
 	}
 	t.host.adding.RLock()
@@ -153,7 +189,7 @@ func (t *table) activation(ctx context.Context, id string) (*activation, *servin
 	if err := s.mayAdd(ctx); err == errMoved {
 		return nil, s, nil
 	} else if err != nil {
-		return nil, nil, err
+		return nil, nil, refuse(key, err)
 	}
 	sh := t.shard(id)
 	sh.mu.Lock()

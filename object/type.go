@@ -41,6 +41,11 @@ type Type[S any] struct {
 	// 0: [DefaultMaxQueue].
 	MaxQueue int
 
+	// Layout is the number of the states that this program writes: raise it with each change that is not additive, so that older versions
+	// of the program refuse what they would misread. A state of a higher layout than this is not served, and no other
+	// version's state is refused: Codec or Default must bear states of lower layouts.
+	Layout uint32
+
 	// Codec copies and encodes states. Nil: by reflection.
 	Codec Codec[S]
 }
@@ -58,6 +63,7 @@ type Method[S any] interface {
 // A definition is a Type without its type parameter: states are *S.
 type definition struct {
 	name     string
+	layout   uint32
 	idle     time.Duration
 	maxState int
 	maxQueue int
@@ -91,6 +97,7 @@ func (t *Type[S]) define() (*definition, error) {
 	codec := t.codec()
 	d := &definition{
 		name:     t.Name,
+		layout:   t.Layout,
 		idle:     orDefault(t.Idle, DefaultIdle),
 		maxState: orDefault(t.MaxState, DefaultMaxState),
 		maxQueue: orDefault(t.MaxQueue, DefaultMaxQueue),

@@ -99,7 +99,7 @@ func (w *world) node(name string) *node {
 	w.Helper()
 	n := &node{world: w}
 	h, err := object.NewHost(object.HostConfig{
-		Node: name, Registry: w.registry, Committer: w.store, Transport: w, Env: w.env, Grow: n.grow,
+		Node: name, Registry: w.registry, Committer: w.store, Transport: w, Env: w.env, Grow: n.grow, Placement: object.PreferLocal,
 		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.Output(), w.log), nil)),
 	}, w.types...)
 	if err != nil {
@@ -125,7 +125,8 @@ func (n *node) join() {
 
 // serve serves under the node's session of that number.
 func (n *node) serve(number int) *branch {
-	s, err := n.world.registry.Join(n.world.Context(), object.Member{Incarnation: n.id, Session: number, Name: n.id.String()})
+	s, err := n.world.registry.Join(n.world.Context(), object.Member{Incarnation: n.id, Session: number, Name: n.id.String(),
+		Address: "here", Types: n.host.Serves()})
 	if err != nil {
 		n.world.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func (w *world) Call(ctx context.Context, to object.Member, r *object.Request) (
 	h := w.hosts[to.Incarnation]
 	w.mu.Unlock()
 	if h == nil {
-		return nil, object.ErrUnavailable
+		return nil, &object.UnreachableError{Member: to, How: object.Gone, Err: errors.New("connection refused")}
 	}
 	return h.Handle(ctx, r)
 }

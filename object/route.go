@@ -1,0 +1,416 @@
+package object
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A Placement says at which node an object wakes that nobody owns. Nodes of one cluster may differ in it.
+type Placement int
+
+const (
+	// Rendezvous spreads objects evenly over the nodes that can serve them. All nodes choose the same one, as long as
+	// they see the same members; when a node comes or goes, only objects wake elsewhere that were to wake there.
+	Rendezvous Placement = iota
+
+	// PreferLocal takes the node that is called, if it can serve the object.
+	PreferLocal
+)
+
+const (
+	routePatience  = 30 * time.Second // after which a call without a deadline gives up: longer than a failover takes
+	shortestPause  = 10 * time.Millisecond
+	longestPause   = 100 * time.Millisecond
+	firstAsk       = 10 // pauses while an owner is out of reach, before others are asked again who owns the object
+	maxHops        = 4  // from owner to owner without a pause
+	membersInRound = 8  // for which a way has room without allocating
+)
+
+// A way is that of one call to its object's owner. It goes in rounds, in each of which a member is called once at most: the
+// owner, as far as it is known; else the member that placement names, which claims the object or says who owns it; else the next one.
+// Between rounds it pauses.
+type way struct {
+	table *table
+	ctx   context.Context
+	r     *Request
+	read  bool
+
+	args    func() ([]byte, error) // encodes the argument
+	encoded bool
+
+	hash   uint64
+	owner  *Member // nil: not known
+	told   bool    // another node, or the registry, has named the owner in this call: as yet there is no use in asking again
+	cached bool    // the owner is in the cache
+
+	// of this round
+	tried   []uuid.UUID
+	hops    int
+	hopeful bool // some time later it may go well
+
+	last   error // why the last member did not run the call
+	began  time.Time
+	pauses int
+	ask    int // how many pauses until the next question who owns the object
+}
+
+// route has a call run at the object's owner: with here if that is this node, and the reply is nil then. refused is why it has
+// not run here, if that was tried already.
+func (t *table) route(ctx context.Context, here func() error, refused error, args func() ([]byte, error), r *Request, read bool) (reply []byte, err error) {
+	if t.host.config.Transport == nil {
+		return nil, t.alone(r.Key, here, refused)
+	}
+	var room [membersInRound]uuid.UUID
+	w := way{table: t, ctx: ctx, r: r, read: read, args: args, hash: hashOf(r.Key), tried: room[:0], ask: firstAsk}
+	if w.owner = t.host.owners.get(r.Key, w.hash); w.owner != nil {
+		w.cached = true
+	}
+	if refused != nil {
+		if final := w.judge(nil, refused); final != nil {
+			return nil, final
+		}
+	}
+	for {
+		to, ok := w.next()
+		if !ok {
+			if err := w.pause(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if to == nil {
+			err = here()
+		} else {
+			reply, err = w.call(to)
+		}
+		if err == nil {
+			return reply, nil
+		}
+		if final := w.judge(to, err); final != nil {
+			return nil, final
+		}
+	}
+}
+
+// alone is the route of a node that has no transport.
+func (t *table) alone(key Key, here func() error, refused error) error {
+	switch {
+	case !t.served:
+		return unavailable(key, fmt.Errorf("this node does not serve the type, and has no transport to call others"))
+	case refused == nil:
+		refused = here()
+	}
+	if isRefusal(key, refused) {
+		return bare(key, refused)
+	}
+	return refused
+}
+
+// isRefusal tells whether err says that a call on key surely did not run where it was tried, and may be tried elsewhere.
+func isRefusal(key Key, err error) bool {
+	if err == nil {
+		return false
+	}
+	var refused *NotOwnerError
+	return errors.As(err, &refused) && refused.Key == key
+}
+
+// bare is what the caller is told of a refusal: it says nothing of owners, so that the caller's own caller does not take it
+// for a refusal of its own.
+func bare(key Key, err error) error {
+	var refused *NotOwnerError
+	if errors.As(err, &refused) && refused.Err == nil && refused.Owner.Incarnation != uuid.Nil {
+		return unavailable(key, fmt.Errorf("this node has no transport, and it is owned by node %s (%s)", refused.Owner.Name, refused.Owner.Incarnation))
+	}
+	for _, matched := range []error{ErrUnavailable, ErrClosed, ErrUnknownMethod, ErrUnknownType, ErrOverloaded} {
+		if errors.Is(err, matched) {
+			return opaque{err}
+		}
+	}
+	return unavailable(key, opaque{err})
+}
+
+// An opaque error matches what it hides, for errors.Is, but cannot be taken apart.
+type opaque struct{ hidden error }
+
+func (o opaque) Error() string        { return o.hidden.Error() }
+func (o opaque) Is(target error) bool { return errors.Is(o.hidden, target) }
+
+// next is the member to try now, nil if it is this node. ok is false if the round is over.
+func (w *way) next() (to *Member, ok bool) {
+	h := w.table.host
+	switch {
+	case w.owner == nil && len(w.tried) == 0 && w.table.lookup(w.r.Key.ID) != nil:
+		return nil, true
+	case w.owner == nil:
+		return w.place()
+	case slices.Contains(w.tried, w.owner.Incarnation) || w.hops > maxHops:
+		w.hopeful = w.hopeful || w.hops > maxHops
+		return nil, false
+	case h.isSelf(*w.owner) && w.table.served:
+		return nil, true
+	case h.isSelf(*w.owner) || !h.peers.tries(w.owner.Incarnation):
+		w.avoid(w.owner)
+		if w.told {
+			return nil, false
+		}
+		w.forget()
+		return w.place()
+	}
+	return w.owner, true
+}
+
+// avoid passes over the member for this round.
+func (w *way) avoid(m *Member) {
+	w.hopeful = true
+	w.tried = append(w.tried, m.Incarnation)
+	if w.last == nil {
+		w.last = unavailable(w.r.Key, fmt.Errorf("node %s (%s) was not reached a moment ago", m.Name, m.Address))
+	}
+}
+
+// place is the member at which the object is to wake.
+func (w *way) place() (to *Member, ok bool) {
+	t, h := w.table, w.table.host
+	members, err := h.config.Registry.Members(w.ctx)
+	if err != nil {
+		w.last = unavailable(w.r.Key, fmt.Errorf("the members are not known: %w", err))
+	}
+	var best struct {
+		member *Member
+		reads  bool // states of this node's layout
+		weight uint64
+	}
+	others := false
+	for i := range members {
+		m := &members[i]
+		served := w.servedBy(m)
+		if served == nil {
+			continue
+		}
+		if self := h.isSelf(*m); self {
+			if !t.served || !h.canClaim() {
+				continue
+			}
+			if h.config.Placement == PreferLocal && !slices.Contains(w.tried, m.Incarnation) {
+				return nil, true
+			}
+		} else {
+			if m.Address == "" {
+				continue
+			}
+			others = true
+			if p := h.peers.get(m.Incarnation); p.leaving || p.avoided() {
+				w.hopeful = true
+				continue
+			}
+		}
+		if slices.Contains(w.tried, m.Incarnation) {
+			continue
+		}
+		reads, weight := served.Layout >= t.def.layout, weightOf(w.hash, m.Incarnation)
+		if best.member == nil || reads && !best.reads || reads == best.reads && (weight > best.weight ||
+			weight == best.weight && bytes.Compare(m.Incarnation[:], best.member.Incarnation[:]) > 0) {
+			best.member, best.reads, best.weight = m, reads, weight
+		}
+	}
+	switch {
+	case best.member != nil && h.isSelf(*best.member):
+		return nil, true
+	case best.member != nil && h.peers.tries(best.member.Incarnation):
+		return best.member, true
+	case best.member != nil:
+		w.avoid(best.member)
+		return w.place()
+	case len(w.tried) == 0 && !others && t.served:
+		return nil, true // the only one that could: it waits for its session
+	case len(w.tried) == 0:
+		w.hopeful = true
+		if w.last == nil {
+			w.last = fmt.Errorf("%v: %w: no live node that can be reached serves %s of objects of type %s", w.r.Key, ErrUnavailable, w.r.Method, w.r.Key.Type)
+		}
+	}
+	return nil, false
+}
+
+// servedBy is what the member says of the call's type, nil if it cannot serve the call.
+func (w *way) servedBy(m *Member) *Served {
+	for i := range m.Types {
+		s := &m.Types[i]
+		if s.Type == w.r.Key.Type {
+			if w.r.Method == getName || w.r.Method == putName || len(s.Methods) == 0 || slices.Contains(s.Methods, w.r.Method) {
+				return s
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// weightOf is the member's weight for the key with that hash: of those that can serve it, the one of the highest weight does.
+func weightOf(key uint64, incarnation uuid.UUID) uint64 {
+	return mix(mix(key^binary.LittleEndian.Uint64(incarnation[:8])) ^ binary.LittleEndian.Uint64(incarnation[8:]))
+}
+
+// call has the member run the call.
+func (w *way) call(to *Member) (reply []byte, err error) {
+	h, r := w.table.host, w.r
+	if !w.encoded {
+		if r.Args, err = w.args(); err != nil {
+			return nil, fmt.Errorf("%v: the argument of %s cannot be encoded: %w", r.Key, r.Method, err)
+		}
+		r.Caller, r.Path, w.encoded = From(w.ctx).Caller, updatePath(w.ctx), true
+	}
+	if reply, err = h.config.Transport.Call(w.ctx, *to, r); err == nil && (!w.cached || w.owner != to) {
+		w.learn(to)
+	}
+	return reply, err
+}
+
+// learn notes who owns the object.
+func (w *way) learn(m *Member) {
+	h := w.table.host
+	if w.owner != m {
+		owner := *m
+		w.owner = &owner
+	}
+	if w.cached = !h.isSelf(*m); w.cached {
+		h.owners.put(w.r.Key, w.hash, w.owner)
+	}
+}
+
+// forget forgets the owner, who has proved not to be, or cannot be reached.
+func (w *way) forget() {
+	if w.cached {
+		w.table.host.owners.drop(w.r.Key, w.hash, w.owner.Incarnation)
+	}
+	w.owner, w.cached, w.told = nil, false, false
+}
+
+// judge says what follows from an attempt that failed, at the member, nil for this node: an error that ends the call, or nil to go on.
+func (w *way) judge(at *Member, err error) error {
+	h := w.table.host
+	var self Member
+	if at == nil {
+		if id := h.self.Load(); id != nil {
+			self.Incarnation = *id
+		}
+		at = &self
+	}
+	if lost := new(UnreachableError); errors.As(err, &lost) && lost.Member.Incarnation == at.Incarnation {
+		return w.unreached(lost)
+	}
+	if at != &self {
+		h.peers.reached(at.Incarnation)
+	}
+	var refused *NotOwnerError
+	if !errors.As(err, &refused) || refused.Key != w.r.Key {
+		return err // the method's, or for another reason no other node's business
+	}
+	if refused.Owner.Incarnation != uuid.Nil {
+		w.hops++
+		w.told = true
+		owner := refused.Owner
+		w.learn(&owner)
+		w.last = unavailable(w.r.Key, fmt.Errorf("node %s (%s) owns it", owner.Name, owner.Address))
+		if owner.Incarnation == at.Incarnation { // a claim that is being released, or a left-over
+			w.hopeful = true
+			w.tried = append(w.tried, at.Incarnation)
+		}
+		return nil
+	}
+	w.last = bare(w.r.Key, err)
+	if errors.Is(err, ErrClosed) {
+		if at == &self {
+			return w.last
+		}
+		h.peers.left(at.Incarnation)
+		w.hopeful = true
+	}
+	w.exclude(at.Incarnation)
+	return nil
+}
+
+// exclude leaves the member out for the rest of the round.
+func (w *way) exclude(id uuid.UUID) {
+	w.tried = append(w.tried, id)
+	if w.owner != nil && w.owner.Incarnation == id {
+		w.forget()
+	}
+}
+
+// unreached follows when a member was not reached, or its answer was lost.
+func (w *way) unreached(lost *UnreachableError) error {
+	h, id := w.table.host, lost.Member.Incarnation
+	switch {
+	case lost.How != 0:
+		h.config.Registry.Suspect(lost.Member, lost.How)
+		h.peers.failed(id)
+	case errors.Is(lost, ErrClosed):
+		h.peers.left(id)
+	}
+	if lost.Sent && !w.read {
+		return unknown(w.r.Key, opaque{lost})
+	}
+	w.last = unavailable(w.r.Key, errors.New(lost.Error())) // of a read it does not matter whether it has run
+	w.hopeful = true
+	if w.told && w.owner.Incarnation == id { // it owns the object until the registry says otherwise
+		w.tried = append(w.tried, id)
+	} else {
+		w.exclude(id)
+	}
+	return nil
+}
+
+// pause waits for another round, unless there is no use in it or no time for it: then it returns why the call has failed.
+func (w *way) pause() error {
+	h := w.table.host
+	if !w.hopeful {
+		return w.last
+	}
+	if w.began.IsZero() {
+		w.began = time.Now()
+	}
+	for again := true; again; {
+		limit := min(shortestPause<<min(w.pauses, 10), longestPause)
+		if err := sleep(w.ctx, h.jitter(limit, w.r.Key, w.pauses)); err != nil {
+			return unavailable(w.r.Key, fmt.Errorf("%w; before that: %w", err, opaque{w.last}))
+		}
+		w.pauses++
+		if _, ok := w.ctx.Deadline(); !ok && time.Since(w.began) > routePatience {
+			return unavailable(w.r.Key, fmt.Errorf("it was tried for %v, give calls a deadline to set how long: %w", routePatience, opaque{w.last}))
+		}
+		again = false
+		if w.told && h.peers.get(w.owner.Incarnation).avoided() {
+			switch {
+			case !w.listed():
+				w.forget()
+			case w.pauses >= w.ask: // it may own the object no more, although it lives
+				w.ask *= 2
+				w.forget()
+			default:
+				again = true
+			}
+		}
+	}
+	w.tried, w.hops, w.hopeful = w.tried[:0], 0, false
+	return nil
+}
+
+// listed tells whether the owner is a live member, as far as is known.
+func (w *way) listed() bool {
+	members, err := w.table.host.config.Registry.Members(w.ctx)
+	return err != nil || slices.ContainsFunc(members, func(m Member) bool { return m.Incarnation == w.owner.Incarnation })
+}
+
+func (h *Host) isSelf(m Member) bool {
+	id := h.self.Load()
+	return id != nil && *id == m.Incarnation
+}
