@@ -12,6 +12,9 @@ var (
 	// reached in time. It also matches the context's error when that was the cause.
 	ErrUnavailable = errors.New("unavailable")
 
+	// ErrNoLease: the node that was called has no session, or its lease has lapsed. It matches ErrUnavailable too.
+	ErrNoLease = fmt.Errorf("%w: no session whose lease holds", ErrUnavailable)
+
 	// ErrUnknownOutcome: the update may have taken effect, may yet, or never. It also matches the
 	// context's error when that was the cause. Read the object before trying again.
 	ErrUnknownOutcome = errors.New("outcome unknown")

@@ -290,7 +290,11 @@ func (h *Host) await(ctx context.Context, from origin) (*serving, error) {
 			}
 		}
 		if from == fromAfar && (!full || waited >= claimPatience) {
-			return nil, fmt.Errorf("node %s has no %s: %w", h.config.Node, what, ErrUnavailable)
+			cause := ErrNoLease
+			if full {
+				cause = ErrOverloaded
+			}
+			return nil, fmt.Errorf("node %s has no %s: %w", h.config.Node, what, cause)
 		}
 		select {
 		case <-changed:

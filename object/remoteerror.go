@@ -10,13 +10,13 @@ import (
 type RemoteError struct {
 	Message  string         // of the error there
 	Matches  uint64         // the errors that it matches, as bits: the same in all versions
-	NotOwner *NotOwnerError // nil if there is none; its owner comes without types
+	NotOwner *NotOwnerError // nil if there is none; its owner comes without types, its Err is what Message says
 }
 
 // The errors that cross nodes. Their places are part of the protocol between nodes: append only.
 var crossing = [...]error{
 	ErrUnavailable, ErrUnknownOutcome, ErrOverloaded, ErrTooLarge, ErrUnknownType, ErrUnknownMethod, ErrBadID, ErrClosed, ErrVersion,
-	ErrPanic, ErrCycle, context.Canceled, context.DeadlineExceeded,
+	ErrPanic, ErrCycle, context.Canceled, context.DeadlineExceeded, ErrNoLease,
 }
 
 // NewRemoteError returns what a caller on another node is told of err.
@@ -30,7 +30,7 @@ func NewRemoteError(err error) *RemoteError {
 	var elsewhere *NotOwnerError
 	if errors.As(err, &elsewhere) {
 		copied := *elsewhere
-		copied.Owner.Types = nil
+		copied.Owner.Types, copied.Err = nil, nil
 		e.NotOwner = &copied
 	}
 	return e

@@ -51,9 +51,10 @@ type way struct {
 	cached bool    // the owner is in the cache
 
 	// of this round
-	tried   []uuid.UUID
-	hops    int
-	hopeful bool // some time later it may go well
+	tried     []uuid.UUID
+	triedHere bool
+	hops      int
+	hopeful   bool // some time later it may go well
 
 	last   error // why the last member did not run the call
 	began  time.Time
@@ -147,14 +148,14 @@ func (o opaque) Is(target error) bool { return errors.Is(o.hidden, target) }
 func (w *way) next() (to *Member, ok bool) {
 	h := w.table.host
 	switch {
-	case w.owner == nil && len(w.tried) == 0 && w.table.lookup(w.r.Key.ID) != nil:
+	case w.owner == nil && !w.triedHere && w.table.lookup(w.r.Key.ID) != nil:
 		return nil, true
 	case w.owner == nil:
 		return w.place()
 	case slices.Contains(w.tried, w.owner.Incarnation) || w.hops > maxHops:
 		w.hopeful = w.hopeful || w.hops > maxHops
 		return nil, false
-	case h.isSelf(*w.owner) && w.table.served:
+	case h.isSelf(*w.owner) && w.table.served && !w.triedHere:
 		return nil, true
 	case h.isSelf(*w.owner) || !h.peers.tries(w.owner.Incarnation):
 		w.avoid(w.owner)
@@ -188,31 +189,30 @@ func (w *way) place() (to *Member, ok bool) {
 		reads  bool // states of this node's layout
 		weight uint64
 	}
-	others := false
+	mayBeHere := t.served && !w.triedHere
+	if mayBeHere && !h.canClaim() {
+		mayBeHere, w.hopeful = false, true
+		if w.last == nil {
+			w.last = fmt.Errorf("%v: node %s: %w", w.r.Key, h.config.Node, ErrNoLease)
+		}
+	}
+	if mayBeHere && h.config.Placement == PreferLocal {
+		return nil, true
+	}
 	for i := range members {
 		m := &members[i]
 		served := w.servedBy(m)
-		if served == nil {
+		if served == nil || slices.Contains(w.tried, m.Incarnation) {
 			continue
 		}
-		if self := h.isSelf(*m); self {
-			if !t.served || !h.canClaim() {
+		if h.isSelf(*m) {
+			if !mayBeHere {
 				continue
 			}
-			if h.config.Placement == PreferLocal && !slices.Contains(w.tried, m.Incarnation) {
-				return nil, true
-			}
-		} else {
-			if m.Address == "" {
-				continue
-			}
-			others = true
-			if p := h.peers.get(m.Incarnation); p.leaving || p.avoided() {
-				w.hopeful = true
-				continue
-			}
-		}
-		if slices.Contains(w.tried, m.Incarnation) {
+		} else if p := h.peers.get(m.Incarnation); p.leaving || p.avoided() {
+			w.hopeful = true
+			continue
+		} else if m.Address == "" {
 			continue
 		}
 		reads, weight := served.Layout >= t.def.layout, weightOf(w.hash, m.Incarnation)
@@ -229,12 +229,12 @@ func (w *way) place() (to *Member, ok bool) {
 	case best.member != nil:
 		w.avoid(best.member)
 		return w.place()
-	case len(w.tried) == 0 && !others && t.served:
-		return nil, true // the only one that could: it waits for its session
-	case len(w.tried) == 0:
+	case mayBeHere: // and is not listed, as yet
+		return nil, true
+	case len(w.tried) == 0 && !w.triedHere:
 		w.hopeful = true
 		if w.last == nil {
-			w.last = fmt.Errorf("%v: %w: no live node that can be reached serves %s of objects of type %s", w.r.Key, ErrUnavailable, w.r.Method, w.r.Key.Type)
+			w.last = unavailable(w.r.Key, fmt.Errorf("no live node that can be reached serves %s of objects of type %s", w.r.Method, w.r.Key.Type))
 		}
 	}
 	return nil, false
@@ -297,45 +297,53 @@ func (w *way) forget() {
 // judge says what follows from an attempt that failed, at the member, nil for this node: an error that ends the call, or nil to go on.
 func (w *way) judge(at *Member, err error) error {
 	h := w.table.host
-	var self Member
-	if at == nil {
-		if id := h.self.Load(); id != nil {
-			self.Incarnation = *id
-		}
-		at = &self
-	}
-	if lost := new(UnreachableError); errors.As(err, &lost) && lost.Member.Incarnation == at.Incarnation {
+	if lost := (*UnreachableError)(nil); at != nil && errors.As(err, &lost) && lost.Member.Incarnation == at.Incarnation {
 		return w.unreached(lost)
 	}
-	if at != &self {
+	if at != nil {
 		h.peers.reached(at.Incarnation)
 	}
 	var refused *NotOwnerError
-	if !errors.As(err, &refused) || refused.Key != w.r.Key {
+	switch {
+	case !errors.As(err, &refused) || refused.Key != w.r.Key:
 		return err // the method's, or for another reason no other node's business
-	}
-	if refused.Owner.Incarnation != uuid.Nil {
-		w.hops++
-		w.told = true
-		owner := refused.Owner
-		w.learn(&owner)
-		w.last = unavailable(w.r.Key, fmt.Errorf("node %s (%s) owns it", owner.Name, owner.Address))
-		if owner.Incarnation == at.Incarnation { // a claim that is being released, or a left-over
-			w.hopeful = true
-			w.tried = append(w.tried, at.Incarnation)
-		}
+	case refused.Owner.Incarnation != uuid.Nil:
+		w.redirect(at, refused.Owner)
 		return nil
 	}
 	w.last = bare(w.r.Key, err)
-	if errors.Is(err, ErrClosed) {
-		if at == &self {
-			return w.last
+	closed := errors.Is(err, ErrClosed)
+	w.hopeful = w.hopeful || closed || errors.Is(err, ErrNoLease)
+	switch {
+	case at != nil:
+		if closed {
+			h.peers.left(at.Incarnation)
 		}
-		h.peers.left(at.Incarnation)
-		w.hopeful = true
+		w.exclude(at.Incarnation)
+		return nil
+	case closed:
+		return w.last
 	}
-	w.exclude(at.Incarnation)
+	w.triedHere = true
+	if w.owner != nil && h.isSelf(*w.owner) {
+		w.forget()
+	}
 	return nil
+}
+
+// redirect follows when the member, nil for this node, has named the owner.
+func (w *way) redirect(at *Member, owner Member) {
+	w.hops++
+	w.told = true
+	w.learn(&owner)
+	w.last = unavailable(w.r.Key, fmt.Errorf("node %s (%s) owns it", owner.Name, owner.Address))
+	switch {
+	case at == nil && w.table.host.isSelf(owner): // its claim is being released, or was left behind
+		w.hopeful, w.triedHere = true, true
+	case at != nil && at.Incarnation == owner.Incarnation:
+		w.hopeful = true
+		w.tried = append(w.tried, at.Incarnation)
+	}
 }
 
 // exclude leaves the member out for the rest of the round.
@@ -400,7 +408,7 @@ func (w *way) pause() error {
 			}
 		}
 	}
-	w.tried, w.hops, w.hopeful = w.tried[:0], 0, false
+	w.tried, w.triedHere, w.hops, w.hopeful = w.tried[:0], false, 0, false
 	return nil
 }
 

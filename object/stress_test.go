@@ -431,11 +431,11 @@ func (c *cluster) serve(place int, h *object.Host) {
 	var err error
 	if h == nil || errors.Is(h.Ready(), object.ErrClosed) {
 		h, err = object.NewHost(object.HostConfig{Node: name, Registry: c.registry, Committer: c.stores[place], Transport: c,
-			Env: c, Log: slog.New(slog.NewTextHandler(c.log, nil))}, c.tallies)
+			Placement: object.Placement(place % 2), Env: c, Log: slog.New(slog.NewTextHandler(c.log, nil))}, c.tallies)
 		c.check("NewHost", err)
 	}
 	n := &node{host: h, id: uuid.New(), branch: branch{done: make(chan struct{})}}
-	n.session, err = c.registry.Join(context.Background(), object.Member{Incarnation: n.id, Name: name})
+	n.session, err = c.registry.Join(context.Background(), object.Member{Incarnation: n.id, Name: name, Address: name, Types: h.Serves()})
 	c.check("Join", err)
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel

@@ -38,15 +38,25 @@ type world struct {
 	log      *record
 	onGrow   func(*node) // what is done when the node asks for another session
 
-	mu    sync.Mutex
-	hosts map[uuid.UUID]*object.Host
+	// Of nodes that are made from now on.
+	placement object.Placement
+	serves    []string
+
+	// onCall stands between the nodes.
+	onCall func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error)
+
+	mu       sync.Mutex
+	hosts    map[uuid.UUID]*object.Host
+	calls    map[uuid.UUID]int // that nodes were sent
+	suspects map[uuid.UUID]object.Suspicion
 }
 
 // inWorld runs the test in a world of its own.
 func inWorld(t *testing.T, test func(w *world), types ...object.Definition) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		w := &world{T: t, log: new(record), hosts: make(map[uuid.UUID]*object.Host), types: append(types, counters)}
+		w := &world{T: t, log: new(record), hosts: make(map[uuid.UUID]*object.Host), types: append(types, counters), placement: object.PreferLocal,
+			calls: make(map[uuid.UUID]int), suspects: make(map[uuid.UUID]object.Suspicion)}
 		w.clock = func() time.Duration { return time.Since(start) }
 		w.store = &store{Committer: persist.NewRecords(persist.NewMemory()), world: w}
 		w.limit(0)
@@ -99,7 +109,7 @@ func (w *world) node(name string) *node {
 	w.Helper()
 	n := &node{world: w}
 	h, err := object.NewHost(object.HostConfig{
-		Node: name, Registry: w.registry, Committer: w.store, Transport: w, Env: w.env, Grow: n.grow, Placement: object.PreferLocal,
+		Node: name, Registry: watched{w.registry, w}, Committer: w.store, Transport: w, Env: w.env, Grow: n.grow, Placement: w.placement, Serves: w.serves,
 		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.Output(), w.log), nil)),
 	}, w.types...)
 	if err != nil {
@@ -170,11 +180,36 @@ func (b *branch) stop() {
 func (w *world) Call(ctx context.Context, to object.Member, r *object.Request) ([]byte, error) {
 	w.mu.Lock()
 	h := w.hosts[to.Incarnation]
-	w.mu.Unlock()
-	if h == nil {
-		return nil, &object.UnreachableError{Member: to, How: object.Gone, Err: errors.New("connection refused")}
+	if w.calls != nil {
+		w.calls[to.Incarnation]++
 	}
-	return h.Handle(ctx, r)
+	w.mu.Unlock()
+	deliver := func() ([]byte, error) {
+		if h == nil {
+			return nil, refused(to)
+		}
+		return h.Handle(ctx, r)
+	}
+	if w.onCall != nil {
+		return w.onCall(to, r, deliver)
+	}
+	return deliver()
+}
+
+func refused(to object.Member) error {
+	return &object.UnreachableError{Member: to, How: object.Gone, Err: errors.New("connection refused")}
+}
+
+// A watched registry notes whom its nodes suspect.
+type watched struct {
+	object.Registry
+	w *world
+}
+
+func (r watched) Suspect(m object.Member, how object.Suspicion) {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	r.w.suspects[m.Incarnation] = how
 }
 
 // A put is what the store was asked to write, and what it said.
