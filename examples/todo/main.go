@@ -28,6 +28,7 @@ import (
 )
 
 const (
+	startTimeout   = 30 * time.Second // of what must answer before the service starts: registry and store
 	stopTimeout    = 25 * time.Second // of all that follows a SIGTERM
 	requestTimeout = 12 * time.Second // how much of it requests may take: more than callTimeout
 )
@@ -73,6 +74,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (config,
 	flags.StringVar(&c.node.Registry, "registry", "mem:", "`url` of what says who owns what; mem: this process alone")
 	flags.StringVar(&c.node.Store, "store", "file:todo-data", "`url` of what holds the objects; file:DIR or mem:")
 	flags.StringVar(&c.node.Name, "name", "", "the node's `name` (default: the host's name)")
+	flags.DurationVar(&c.node.Lease, "lease", 0, "how long the node may answer from memory after the registry has heard of it (default 2s)")
 	flags.DurationVar(&c.idle, "idle", object.DefaultIdle, "how long an object that nobody calls stays in memory; negative: for ever")
 	flags.SetOutput(io.Discard) // errors are printed by run
 	var wrong []error
@@ -111,7 +113,9 @@ func variable(f *flag.Flag) string { return "HIGHLANDER_" + strings.ToUpper(f.Na
 func serve(stopped context.Context, c config) error {
 	todos, counters := Todos, Counters
 	todos.Idle, counters.Idle = c.idle, c.idle
-	node, err := highlander.Open(stopped, c.node, &todos, &counters)
+	starting, started := context.WithTimeout(stopped, startTimeout)
+	node, err := highlander.Open(starting, c.node, &todos, &counters)
+	started()
 	if err != nil && stopped.Err() != nil {
 		return nil // told to stop before it had started
 	}
