@@ -42,7 +42,9 @@ func (i identity) String() string {
 }
 
 // same tells whether two identities are of one cluster and of one generation of it.
-func (i identity) same(o identity) bool { return i.Cluster == o.Cluster && i.Generation == o.Generation }
+func (i identity) same(o identity) bool {
+	return i.Cluster == o.Cluster && i.Generation == o.Generation
+}
 
 // fits tells whether this program, which would found want, can work in the cluster.
 func (i identity) fits(want identity) bool {
