@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
 	"github.com/highlander-go/highlander/persist"
+	"github.com/highlander-go/highlander/transport"
 )
 
 // A Config says what a node works with. The zero Config is a node of its own that keeps everything in memory.
@@ -21,6 +23,29 @@ type Config struct {
 
 	// Registry says who owns what. Empty or "mem:": this process alone.
 	Registry string
+
+	// Cluster is the cluster's name: nodes of other clusters are refused. At most 255 bytes. Empty: "highlander".
+	Cluster string
+
+	// Listen is the TCP address, host:port, at which other nodes call this one's objects; port 0 is a free one. Empty: no other
+	// node can call it. Addresses that other machines can reach are refused unless AllowPlaintext is set.
+	Listen string
+
+	// Advertise is the address, host:port, by which others reach Listen. Empty: the one that the node listens on.
+	Advertise string
+
+	// AllowPlaintext lets the node listen where other machines can reach it, although calls are neither encrypted nor
+	// authenticated: whoever reaches the address can read and write all objects.
+	AllowPlaintext bool
+
+	// Serve names the types whose objects the node may own. Nil: all that it is opened with. Of others it only calls objects.
+	Serve []string
+
+	// ClientOnly is for a node that owns no objects and only calls them.
+	ClientOnly bool
+
+	// Placement says which node an object wakes at that nobody owns. The zero value spreads objects over the nodes.
+	Placement object.Placement
 
 	// Store holds the objects' records. Empty or "mem:": memory, which ends with the node. "file:DIR": a
 	// folder, which one process at a time can use.
@@ -50,6 +75,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Name == "" {
 		c.Name, _ = os.Hostname()
 	}
+	if c.Cluster == "" {
+		c.Cluster = "highlander"
+	}
 	if c.Registry == "" {
 		c.Registry = "mem:"
 	}
@@ -68,6 +96,25 @@ func (c Config) withDefaults() (Config, error) {
 	var wrong []error
 	if scheme, _, _ := strings.Cut(c.Registry, ":"); c.Registry != "mem:" {
 		wrong = append(wrong, fmt.Errorf("Config.Registry: %q registries are not supported yet: use \"mem:\"", scheme+":"))
+	}
+	if c.ClientOnly && c.Serve != nil {
+		wrong = append(wrong, fmt.Errorf("Config.ClientOnly: a client serves no types: leave out Config.Serve (%q)", c.Serve))
+	}
+	if c.ClientOnly {
+		c.Serve = []string{}
+	}
+	if len(c.Cluster) > transport.MaxClusterBytes {
+		wrong = append(wrong, fmt.Errorf("Config.Cluster has %d bytes: give it at most %d", len(c.Cluster), transport.MaxClusterBytes))
+	}
+	if c.Advertise != "" {
+		if host, port, err := net.SplitHostPort(c.Advertise); err != nil || host == "" || port == "" || port == "0" {
+			wrong = append(wrong, fmt.Errorf("Config.Advertise is %q: make it host:port, as other nodes reach this one", c.Advertise))
+		} else if c.Listen == "" {
+			wrong = append(wrong, fmt.Errorf("Config.Advertise is %q, but the node does not listen: set Config.Listen", c.Advertise))
+		}
+	}
+	if c.Placement != object.Rendezvous && c.Placement != object.PreferLocal {
+		wrong = append(wrong, fmt.Errorf("Config.Placement is %d: use object.Rendezvous or object.PreferLocal", c.Placement))
 	}
 	if c.Lease < 10*time.Millisecond {
 		wrong = append(wrong, fmt.Errorf("Config.Lease is %v: make it 10 ms or more; 2 s is a good start", c.Lease))

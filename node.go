@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +16,7 @@ import (
 	"github.com/highlander-go/highlander/object"
 	"github.com/highlander-go/highlander/persist"
 	"github.com/highlander-go/highlander/supervisor"
+	"github.com/highlander-go/highlander/transport"
 )
 
 // A registry is one that ends with the node.
@@ -25,9 +29,14 @@ type registry interface {
 // concurrently.
 type Node struct {
 	config   Config
+	me       object.Member // the node's part of its sessions
 	host     *object.Host
+	endpoint *transport.Endpoint // nil: there are no other nodes
 	registry registry
 	store    persist.Store
+
+	sessions atomic.Int64  // that have been opened
+	grow     chan struct{} // capacity 1: another session is wanted
 
 	stop  context.CancelFunc // stops the tree
 	done  chan struct{}      // closed when everything has stopped
@@ -36,21 +45,36 @@ type Node struct {
 }
 
 // open starts the node's tree. On error nothing is left running, and the registry and the store are still open.
-func open(ctx context.Context, config Config, r registry, s persist.Store, definitions []object.Definition) (*Node, error) {
-	host, err := object.NewHost(object.HostConfig{
+func open(ctx context.Context, config Config, r registry, s persist.Store, definitions []object.Definition) (n *Node, err error) {
+	n = &Node{config: config, registry: r, store: s, grow: make(chan struct{}, 1), done: make(chan struct{})}
+	host := object.HostConfig{
 		Node:      config.Name,
 		Registry:  r,
 		Committer: persist.NewRecords(s),
 		Log:       config.Log,
 		Env:       config.Env,
 		Now:       config.Now,
-	}, definitions...)
-	if err != nil {
+		Serves:    config.Serve,
+		Placement: config.Placement,
+		Grow:      n.askForSession,
+	}
+	if config.Listen != "" || config.Registry != "mem:" {
+		n.endpoint, err = transport.New(transport.Config{Cluster: config.Cluster, Handler: n.handle, AllowPlaintext: config.AllowPlaintext, Log: config.Log})
+		if err != nil {
+			return nil, err
+		}
+		defer func(e *transport.Endpoint) {
+			if err != nil {
+				e.Close()
+			}
+		}(n.endpoint)
+		host.Transport = n.endpoint
+	}
+	if n.host, err = object.NewHost(host, definitions...); err != nil {
 		return nil, err
 	}
-	n := &Node{config: config, host: host, registry: r, store: s, done: make(chan struct{})}
-	tree, err := n.tree()
-	if err != nil {
+	n.me = object.Member{Incarnation: uuid.New(), Name: config.Name, Types: n.host.Serves()}
+	if err := n.listen(); err != nil {
 		return nil, err
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -58,8 +82,8 @@ func open(ctx context.Context, config Config, r registry, s persist.Store, defin
 	ready := make(chan struct{})
 	go func() {
 		defer close(n.done)
-		defer host.Close()
-		if err := tree.Run(life, sync.OnceFunc(func() { close(ready) })); err != nil {
+		defer n.host.Close()
+		if err := n.serve(life, sync.OnceFunc(func() { close(ready) })); err != nil {
 			n.err = fmt.Errorf("highlander: node %s has stopped: %w", config.Name, err)
 			config.Log.Error("the node has stopped", "node", config.Name, "error", err)
 		}
@@ -77,10 +101,98 @@ func open(ctx context.Context, config Config, r registry, s persist.Store, defin
 	}
 }
 
-// tree is the node's supervision tree: a session, and the objects that live under it. When the session is
+func (n *Node) handle(ctx context.Context, r *object.Request) ([]byte, error) {
+	return n.host.Handle(ctx, r)
+}
+
+// listen has the node take calls from others, if it is to. The listener stays as long as the node, whatever becomes of its sessions.
+func (n *Node) listen() error {
+	if n.endpoint == nil {
+		return nil
+	}
+	n.endpoint.SetIncarnation(n.me.Incarnation)
+	if n.config.Listen == "" {
+		return nil
+	}
+	address, err := n.endpoint.Listen(n.config.Listen)
+	if err != nil {
+		return fmt.Errorf("Config.Listen: %w", err)
+	}
+	n.me.Address = n.config.Advertise
+	if n.me.Address != "" {
+		return nil
+	}
+	if a, ok := address.(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		return fmt.Errorf("Config.Listen is %q: set Config.Advertise to the host:port by which other nodes reach this one", n.config.Listen)
+	}
+	n.me.Address = address.String()
+	return nil
+}
+
+// askForSession has the node open another session, unless it is about to.
+func (n *Node) askForSession() {
+	select {
+	case n.grow <- struct{}{}:
+	default:
+	}
+}
+
+// serve is the node's supervision tree: branches side by side, each a session and the objects that live under it. There is one to
+// begin with, and one more whenever all sessions are full; when one cannot go on, the node cannot.
+func (n *Node) serve(ctx context.Context, ready func()) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	failed := make(chan error, 1)
+	var branches []*branch
+	start := func() error {
+		b := &branch{node: n}
+		tree, err := b.tree()
+		if err != nil {
+			return err
+		}
+		branches = append(branches, b)
+		running.Go(func() {
+			if err := tree.Run(ctx, ready); err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+		})
+		return nil
+	}
+	if err := start(); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			stop()
+			running.Wait()
+			select {
+			case err := <-failed:
+				return err
+			default:
+				return nil
+			}
+		case err := <-failed:
+			return err
+		case <-n.grow:
+			if slices.ContainsFunc(branches, (*branch).hasRoom) {
+				continue // it was asked for before there was
+			}
+			if err := start(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// tree is a branch of the node's supervision tree: a session, and the objects that live under it. When the session is
 // lost the objects are torn down, and both begin anew.
-func (n *Node) tree() (*supervisor.Supervisor, error) {
-	b := &branch{node: n}
+func (b *branch) tree() (*supervisor.Supervisor, error) {
 	return supervisor.New(supervisor.Spec{
 		Strategy: supervisor.RestForOne,
 		Children: []supervisor.Child{
@@ -89,7 +201,7 @@ func (n *Node) tree() (*supervisor.Supervisor, error) {
 		},
 		// What cannot be reached will be again: that never makes the node give up.
 		Counts: func(err error) bool { return !errors.Is(err, object.ErrUnavailable) },
-		Logger: n.config.Log,
+		Logger: b.node.config.Log,
 	})
 }
 
@@ -100,19 +212,46 @@ const (
 
 // A branch is one session and its objects.
 type branch struct {
-	node    *Node
-	session object.Session // of the last start
+	node *Node
+
+	mu      sync.Mutex
+	session object.Session // of the last start; nil: none, as yet
+}
+
+// hasRoom tells whether objects can be claimed in the branch, or soon can.
+func (b *branch) hasRoom() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.session == nil || b.session.Lease().Err() != nil || !b.session.Full()
+}
+
+func (b *branch) now() object.Session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.session
+}
+
+func (b *branch) set(s object.Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.session = s
 }
 
 // runSession keeps the node in the registry until its session is lost. It starts after all objects of an earlier
 // session have been torn down, which is what lets it retire that one: nobody need wait for its lease.
+//
+// Sessions are numbered through the node's life, and its incarnation stays the same: a number is never used twice. A put that an
+// object of a lost session has sent may still land after the object was loaded under another one. That is a
+// predecessor's late write like any other: one of the two puts fails its condition, and the object adopts what it finds.
 func (b *branch) runSession(ctx context.Context, ready func()) error {
 	b.retire()
-	session, err := b.node.registry.Join(ctx, object.Member{Incarnation: uuid.New(), Name: b.node.config.Name})
+	me := b.node.me
+	me.Session = int(b.node.sessions.Add(1))
+	session, err := b.node.registry.Join(ctx, me)
 	if err != nil {
 		return fmt.Errorf("joining the registry %s: %w", b.node.config.Registry, err)
 	}
-	b.session = session
+	b.set(session)
 	ready()
 	select {
 	case <-ctx.Done():
@@ -124,20 +263,21 @@ func (b *branch) runSession(ctx context.Context, ready func()) error {
 }
 
 func (b *branch) retire() {
-	if b.session == nil {
+	session := b.now()
+	if session == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), retireTimeout)
 	defer cancel()
-	if err := b.session.Retire(ctx); err != nil {
+	if err := session.Retire(ctx); err != nil {
 		b.node.config.Log.Warn("the node could not leave the registry: others wait for its lease to be over", "node", b.node.config.Name, "error", err)
 	}
-	b.session = nil
+	b.set(nil)
 }
 
 func (b *branch) runObjects(ctx context.Context, ready func()) error {
 	ready()
-	err := b.node.host.Serve(ctx, b.session)
+	err := b.node.host.Serve(ctx, b.now())
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -166,10 +306,15 @@ func (n *Node) Err() error {
 	}
 }
 
-// Drain lets calls that were accepted finish, releases all objects, and closes the node. When ctx ends
-// before, it closes the node all the same, as [Node.Close] does, and the error says how many objects were left.
+// Drain lets calls that were accepted finish, releases all objects, and closes the node. Other nodes are told to call elsewhere before
+// the first object is released. When ctx ends before, it closes the node all the same, as [Node.Close] does, and the error
+// says what was left.
 func (n *Node) Drain(ctx context.Context) error {
-	return errors.Join(n.host.Drain(ctx), n.Close())
+	err := n.host.Drain(ctx)
+	if n.endpoint != nil {
+		err = errors.Join(err, n.endpoint.Drain(ctx))
+	}
+	return errors.Join(err, n.Close())
 }
 
 // Close stops the node at once. Calls under way end with an error that says what is known of their
@@ -180,7 +325,10 @@ func (n *Node) Close() error {
 		n.host.Close()
 		n.stop()
 		<-n.done
-		err = errors.Join(n.registry.Close(), n.store.Close())
+		if n.endpoint != nil { // others were told by the host that it is closed
+			err = n.endpoint.Close()
+		}
+		err = errors.Join(err, n.registry.Close(), n.store.Close())
 	})
 	<-n.done
 	return err
