@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,9 +24,45 @@ type flaw struct {
 	owner      func(object.Registry, context.Context, object.Key) (object.Member, bool, error)
 	expire     func(*world, object.Member) error
 	disconnect func(*world, object.Member) error
+	members    func(*world, []object.Member) []object.Member
+	suspect    func(*world, object.Member)
 }
 
 var flaws = []flaw{
+	{
+		name:     "members are listed although they have gone",
+		caughtBy: []string{"MembersAreListed"},
+		members: func(w *world, sound []object.Member) []object.Member {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, m := range sound {
+				if !slices.ContainsFunc(w.listed, func(o object.Member) bool { return o.Incarnation == m.Incarnation }) {
+					w.listed = append(w.listed, m)
+				}
+			}
+			return slices.Clone(w.listed)
+		},
+	},
+	{
+		name:     "members are listed without their types",
+		caughtBy: []string{"MembersAreListed"},
+		members: func(_ *world, sound []object.Member) []object.Member {
+			for i := range sound {
+				sound[i].Types = nil
+			}
+			return sound
+		},
+	},
+	{
+		name:     "new members are not listed",
+		caughtBy: []string{"MembersAreListed"},
+		members:  func(*world, []object.Member) []object.Member { return nil },
+	},
+	{
+		name:     "whom one node suspects is lost",
+		caughtBy: []string{"SuspicionTakesNothingFromTheHealthy"},
+		suspect:  func(w *world, m object.Member) { w.registry.Expire(m.Incarnation) },
+	},
 	{
 		name:     "lease is not valid at first",
 		caughtBy: []string{"JoinGivesAValidLease"},

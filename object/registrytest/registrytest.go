@@ -99,6 +99,9 @@ func Checks() []Check {
 		{"RetireAfterLossEndsTheWait", retireAfterLossEndsTheWait},
 		{"NoGoroutineStays", noGoroutineStays},
 
+		{"MembersAreListed", membersAreListed},
+		{"SuspicionTakesNothingFromTheHealthy", suspicionTakesNothingFromTheHealthy},
+
 		{"ExpiryIsTold", expiryIsTold},
 		{"TakeoverWaitsForTheLostLease", takeoverWaitsForTheLostLease},
 		{"LaterNodesWaitToo", laterNodesWaitToo},

@@ -62,8 +62,11 @@ func (s *scene) join(name string) object.Session {
 
 func (s *scene) joinWithLease(name string, lease time.Duration) object.Session {
 	s.Helper()
-	return s.joinAs(object.Member{Incarnation: uuid.New(), Session: 1, Name: name, Address: name + ".example:7400"}, lease)
+	return s.joinAs(object.Member{Incarnation: uuid.New(), Session: 1, Name: name, Address: name + ".example:7400", Types: types}, lease)
 }
+
+// types are what all members of checks can own.
+var types = []object.Served{{Type: "list", Layout: 3, Methods: []string{"Add", "Open"}}, {Type: "user", Methods: []string{"Rename"}}}
 
 func (s *scene) joinAs(m object.Member, lease time.Duration) object.Session {
 	s.Helper()

@@ -30,6 +30,8 @@ type world struct {
 	cut   map[uuid.UUID]bool
 	delay map[uuid.UUID]time.Duration
 	lost  time.Duration // when a session was last expired
+
+	listed []object.Member // for a flaw that forgets nobody
 }
 
 func newWorld(f flaw) *world {
@@ -149,6 +151,20 @@ func (n node) Owner(ctx context.Context, key object.Key) (object.Member, bool, e
 		return n.world.owner(n.Registry, ctx, key)
 	}
 	return n.Registry.Owner(ctx, key)
+}
+
+func (n node) Members(ctx context.Context) ([]object.Member, error) {
+	sound, err := n.Registry.Members(ctx)
+	if n.world.members != nil {
+		sound = n.world.members(n.world, sound)
+	}
+	return sound, err
+}
+
+func (n node) Suspect(m object.Member, how object.Suspicion) {
+	if n.world.suspect != nil {
+		n.world.suspect(n.world, m)
+	}
 }
 
 // A session is a sound session, with the flaw in its lease, its claims or its end.
