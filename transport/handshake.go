@@ -21,7 +21,6 @@ const (
 	version    = 1
 	helloStart = len(magic) + 2 + 2
 	helloFixed = 16 + 4 + 4
-	helloMost  = 1 << 10 // bytes of the rest that are read from anyone
 )
 
 // MaxClusterBytes limits a cluster's name, in bytes.
@@ -58,7 +57,7 @@ func readHello(r io.Reader) (h hello, err error) {
 	}
 	h.version = binary.BigEndian.Uint16(start[len(magic):])
 	n := int(binary.BigEndian.Uint16(start[len(magic)+2:]))
-	if n > helloMost || h.version == version && (n < helloFixed || n > helloFixed+MaxClusterBytes) {
+	if h.version == version && (n < helloFixed || n > helloFixed+MaxClusterBytes) {
 		return h, fmt.Errorf("the peer's hello announces %d bytes", n)
 	}
 	rest := make([]byte, n)
