@@ -36,6 +36,11 @@ func TestWhatConnectingSaysOfAMember(t *testing.T) {
 	}{
 		{dialling(os.NewSyscallError("connect", syscall.ECONNREFUSED)), object.Gone},
 		{dialling(os.NewSyscallError("connect", syscall.ECONNRESET)), object.Gone},
+		{syscall.EPIPE, object.Gone},
+		{io.EOF, object.Gone},
+		{io.ErrUnexpectedEOF, object.Gone},
+		{ErrSilent, object.Silent},
+		{dialling(os.NewSyscallError("connect", syscall.EHOSTDOWN)), object.Silent},
 		{dialling(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), object.Silent},
 		{dialling(os.NewSyscallError("connect", syscall.ENETUNREACH)), object.Silent},
 		{dialling(os.NewSyscallError("connect", syscall.ETIMEDOUT)), object.Silent},
