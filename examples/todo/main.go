@@ -70,7 +70,10 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (config,
 	var c config
 	flags := flag.NewFlagSet("todo", flag.ContinueOnError)
 	flags.StringVar(&c.http, "http", "127.0.0.1:8080", "`address` to serve HTTP on; port 0: any that is free")
-	flags.String("listen", "127.0.0.1:7400", "`address` for calls from other nodes: not used yet")
+	flags.StringVar(&c.node.Cluster, "cluster", "", "the cluster's `name`: nodes of other clusters are refused (default highlander)")
+	flags.StringVar(&c.node.Listen, "listen", "127.0.0.1:0", "`address` for calls from other nodes; port 0: any that is free")
+	flags.StringVar(&c.node.Advertise, "advertise", "", "`address` by which other nodes reach -listen (default: the same)")
+	flags.BoolVar(&c.node.AllowPlaintext, "plaintext", false, "allow -listen where other machines reach it, though nothing is encrypted and nobody proves who they are")
 	flags.StringVar(&c.node.Registry, "registry", "mem:", "`url` of what says who owns what; mem: this process alone")
 	flags.StringVar(&c.node.Store, "store", "file:todo-data", "`url` of what holds the objects; file:DIR or mem:")
 	flags.StringVar(&c.node.Name, "name", "", "the node's `name` (default: the host's name)")
