@@ -48,7 +48,7 @@ type Config struct {
 	Placement object.Placement
 
 	// Store holds the objects' records. Empty or "mem:": memory, which ends with the node. "file:DIR": a
-	// folder, which one process at a time can use.
+	// folder, which one process at a time can use. "s3://BUCKET/PREFIX": S3, see [persist.Open].
 	Store string
 
 	// Lease is how long the node may answer from memory after the registry has acknowledged a renewal. It is
@@ -132,11 +132,11 @@ func Open(ctx context.Context, config Config, definitions ...object.Definition) 
 	if err != nil {
 		return nil, fmt.Errorf("highlander: %w", err)
 	}
-	store, err := persist.Open(config.Store)
+	store, err := persist.Open(ctx, config.Store)
 	if err != nil {
 		return nil, fmt.Errorf("highlander: Config.Store: %w", err)
 	}
-	if err := persist.Check(ctx, store); err != nil {
+	if _, err := persist.Check(ctx, store); err != nil {
 		return nil, errors.Join(fmt.Errorf("highlander: Config.Store: %w", err), store.Close())
 	}
 	registry := memregistry.New(memregistry.Options{Lease: config.Lease, SessionTimeout: config.SessionTimeout})

@@ -221,7 +221,7 @@ func TestOpenSaysWhatToChange(t *testing.T) {
 		want   string
 	}{
 		"a registry that is not there yet": {Config{Registry: "zk://z1:2181/todo"}, nil, `"zk:" registries are not supported yet`},
-		"a store that is not there yet":    {Config{Store: "s3://bucket"}, nil, "s3 is not supported yet"},
+		"a store that cannot be meant":     {Config{Store: "s3://bucket?shoe=44"}, nil, `parameter "shoe" is not known`},
 		"a store without a scheme":         {Config{Store: "data"}, nil, "no scheme"},
 		"a store that is in use":           {Config{Store: "file:" + taken}, nil, taken},
 		"a short lease":                    {Config{Lease: time.Millisecond}, nil, "10 ms or more"},

@@ -15,6 +15,17 @@ type bentStore struct {
 	object.Store
 	get func(body []byte, tag object.Tag, err error) ([]byte, object.Tag, error)
 	put func(c object.Condition) (object.Condition, error)
+	del func(c object.Condition) (object.Condition, error)
+}
+
+func (s bentStore) Delete(ctx context.Context, name string, c object.Condition) error {
+	if s.del != nil {
+		var err error
+		if c, err = s.del(c); err != nil {
+			return err
+		}
+	}
+	return s.Store.Delete(ctx, name, c)
 }
 
 func (s bentStore) Get(ctx context.Context, name string) ([]byte, object.Tag, error) {
@@ -57,7 +68,7 @@ func TestCheckRefusesStoresThatCannotBeTrusted(t *testing.T) {
 				err = errors.New("403 forbidden")
 			}
 			return b, tag, err
-		}}, "s3:ListBucket"},
+		}}, "could be made: 403 forbidden"},
 		"tags change by themselves": {bentStore{get: func(b []byte, tag object.Tag, err error) ([]byte, object.Tag, error) {
 			return b, tag + "x", err
 		}}, "cannot be trusted"},
@@ -66,9 +77,45 @@ func TestCheckRefusesStoresThatCannotBeTrusted(t *testing.T) {
 		}}, "no space left"},
 	} {
 		c.store.Store = NewMemory()
-		err := Check(t.Context(), c.store)
+		_, err := Check(t.Context(), c.store)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("a store that %s: %v; want it to say %q", name, err, c.want)
+		}
+	}
+}
+
+// The winner of a race takes its tag along, and yet its put is undone by the others.
+func TestCheckRefusesAStoreThatKnowsNoTag(t *testing.T) {
+	weak := bentStore{Store: NewMemory(), put: func(c object.Condition) (object.Condition, error) {
+		if tag, ok := c.Match(); ok {
+			return object.IfMatch("W/" + tag), nil
+		}
+		return c, nil
+	}}
+	if _, err := Check(t.Context(), weak); err == nil || !strings.Contains(err.Error(), "none of 8 writers won") {
+		t.Error(err)
+	}
+}
+
+func TestCheckFindsOutWhetherDeletesHonourConditions(t *testing.T) {
+	memory := NewMemory()
+	first := true
+	for what, del := range map[string]func(object.Condition) (object.Condition, error){
+		"ignores the condition":      func(object.Condition) (object.Condition, error) { return object.Condition{}, nil },
+		"does not implement it":      func(c object.Condition) (object.Condition, error) { return c, errors.New("501") },
+		"is forbidden":               func(c object.Condition) (object.Condition, error) { return c, object.ErrRefused },
+		"says so and does not do it": func(c object.Condition) (object.Condition, error) { return object.IfMatch("none"), nil },
+		"honours a tag once and then ignores it": func(c object.Condition) (object.Condition, error) {
+			if !first {
+				c = object.Condition{}
+			}
+			first = false
+			return c, nil
+		},
+	} {
+		store := oneAtATime{bentStore{Store: memory, del: del}, make(chan struct{}, 1)}
+		if can, err := Check(t.Context(), store); err != nil || can.ConditionalDelete {
+			t.Errorf("a store whose delete %s: got %+v, %v", what, can, err)
 		}
 	}
 }
@@ -83,15 +130,15 @@ func TestCheckLeavesNothingInAGoodStore(t *testing.T) {
 		return c, nil
 	}
 	store := oneAtATime{conflict, make(chan struct{}, 1)}
-	if err := Check(t.Context(), store); err != nil {
-		t.Fatal(err)
+	if can, err := Check(t.Context(), store); err != nil || !can.ConditionalDelete {
+		t.Fatal(can, err)
 	}
 	if names, err := store.List(t.Context(), "", "", 1000); len(names) != 0 || err != nil {
 		t.Fatal(names, err)
 	}
 }
 
-// oneAtATime makes puts one at a time, so that the test's count is no race.
+// oneAtATime makes puts and deletes one at a time, so that the test's count is no race.
 type oneAtATime struct {
 	bentStore
 	one chan struct{}
@@ -101,4 +148,10 @@ func (s oneAtATime) Put(ctx context.Context, name string, body []byte, c object.
 	s.one <- struct{}{}
 	defer func() { <-s.one }()
 	return s.bentStore.Put(ctx, name, body, c)
+}
+
+func (s oneAtATime) Delete(ctx context.Context, name string, c object.Condition) error {
+	s.one <- struct{}{}
+	defer func() { <-s.one }()
+	return s.bentStore.Delete(ctx, name, c)
 }

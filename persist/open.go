@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -19,7 +20,7 @@ var (
 	_ Store = (*Directory)(nil)
 )
 
-const supported = `write "mem:" for memory or "file:DIR" for a folder`
+const supported = `write "mem:" for memory, "file:DIR" for a folder or "s3://BUCKET/PREFIX"`
 
 // Open opens the store that url names:
 //
@@ -27,8 +28,21 @@ const supported = `write "mem:" for memory or "file:DIR" for a folder`
 //	file:DIR      the [Directory] DIR, relative to the working directory or absolute
 //	file:///DIR   the same with an absolute path, as a URL
 //
-// The path is taken as it stands: there are no %xx in it. Any other url is refused.
-func Open(url string) (Store, error) {
+//	s3://BUCKET/PREFIX?endpoint=URL&region=REGION&path_style=BOOL
+//	              the [S3] BUCKET, which must exist
+//
+// Paths are taken as they stand: there are no %xx in them. Any other url is refused.
+//
+// Of an S3 url all but the bucket may be left out. All keys begin with PREFIX and a slash; it has at most 150
+// bytes, in segments joined by '/' out of A-Z a-z 0-9 - _ . and =, no dot first, and slashes too many do not count. endpoint is where a server
+// other than AWS is, http://HOST:PORT or https://HOST:PORT (a path may follow); it may also come from the
+// environment (AWS_ENDPOINT_URL_S3). region comes from the AWS configuration if it is not given, and is us-east-1 at other
+// servers; path_style says whether the bucket stands in the path rather than in the host's name (true or false; true at other servers). Credentials come
+// from where the AWS SDK looks for them: the environment, AWS's files, the machine's role. They may not stand in the url,
+// and an error repeats nothing that may be one. Each request has 5 s.
+//
+// Open makes no request: run [Check] to see whether the store is there and can be trusted.
+func Open(ctx context.Context, url string) (Store, error) {
 	scheme, rest, ok := strings.Cut(url, ":")
 	switch {
 	case !ok || scheme == "":
@@ -39,6 +53,8 @@ func Open(url string) (Store, error) {
 		return nil, fmt.Errorf("store %q: write \"mem:\" with nothing after it", url)
 	case scheme == "file":
 		return openFolderURL(url, rest)
+	case scheme == "s3":
+		return openS3URL(ctx, rest)
 	default: // the rest of an unknown url may hold a password
 		return nil, fmt.Errorf("store: %s is not supported yet; %s", scheme, supported)
 	}

@@ -21,7 +21,7 @@ func TestOpen(t *testing.T) {
 		"file:a%20name":             "a%20name",
 		"file:" + abs + "/s3:odd.d": abs + "/s3:odd.d",
 	} {
-		store, err := Open(url)
+		store, err := Open(t.Context(), url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -45,18 +45,17 @@ func TestOpenRefuses(t *testing.T) {
 	for url, says := range map[string]string{
 		"":                          "no scheme",
 		"data":                      "no scheme",
-		"./data":                    `write "mem:" for memory or "file:DIR" for a folder`,
+		"./data":                    `write "mem:" for memory, "file:DIR" for a folder or "s3://BUCKET/PREFIX"`,
 		":":                         "no scheme",
 		"mem":                       "no scheme",
 		"mem:x":                     "with nothing after it",
 		"file:":                     "names no folder",
 		"file://host/dir":           "names a host",
 		"file:dir/missing/in/there": "make the folder around it",
-		"s3://bucket/prefix":        "s3 is not supported yet; write",
 		"gs://bucket":               "gs is not supported yet",
 		"db://user:secret@host":     "db is not supported yet",
 	} {
-		store, err := Open(url)
+		store, err := Open(t.Context(), url)
 		if store != nil || err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: got %v, %v; want an error that says %q", url, store, err, says)
 		}

@@ -99,8 +99,9 @@ func errorsSayWhatFailed(p *probe) {
 	check("put", p.name("here"), err)
 	_, err = p.store.Put(p.ctx, p.name("gone"), nil, object.IfMatch(tag))
 	check("put", p.name("gone"), err)
-	err = p.store.Delete(p.ctx, p.name("gone"), object.IfMatch(tag))
-	check("delete", p.name("gone"), err)
+	p.put("here", []byte("another body"), always, nil)
+	err = p.store.Delete(p.ctx, p.name("here"), object.IfMatch(tag))
+	check("delete", p.name("here"), err)
 	_, err = p.store.List(p.ctx, p.folder, "", 0)
 	check("list", p.folder, err)
 }
