@@ -16,14 +16,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
-// An s3Server speaks as much of S3's protocol as the store needs, for one bucket. Requests pass through bend, if that is set.
+// An s3Server speaks as much of S3's protocol as the store needs, for one bucket. Its answers can be bent.
 type s3Server struct {
 	*httptest.Server
-	bend     func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc)
 	page     int // keys in one answer to a listing
 	requests atomic.Int32
+
+	bend atomic.Pointer[s3Bend]
 
 	mu    sync.Mutex
 	blobs map[string]s3Blob
@@ -41,8 +43,8 @@ func newS3Server(tb testing.TB) *s3Server {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
 		w.Header().Set("X-Amz-Request-Id", "REQUEST-1")
-		if s.bend != nil {
-			s.bend(w, r, s.serve)
+		if bend := s.bend.Load(); bend != nil && *bend != nil {
+			(*bend)(w, r, s.serve)
 			return
 		}
 		s.serve(w, r)
@@ -65,7 +67,7 @@ func setS3Environment(tb testing.TB) {
 
 // open opens a store on the server, under a prefix.
 func (s *s3Server) open(tb testing.TB, prefix string) *S3 {
-	store, err := OpenS3(tb.Context(), S3Options{Bucket: testBucket, Prefix: prefix, Endpoint: s.URL})
+	store, err := OpenS3(tb.Context(), S3Options{Bucket: testBucket, Prefix: prefix, Endpoint: s.URL, Timeout: time.Minute})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -144,6 +146,9 @@ func (s *s3Server) list(w http.ResponseWriter, r *http.Request) {
 
 // How a server bends its answers.
 type s3Bend func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc)
+
+// bends has the server answer in this way from now on; nil: well.
+func (s *s3Server) bends(b s3Bend) { s.bend.Store(&b) }
 
 // says answers with an error of S3's form.
 func says(status int, code, message string) s3Bend {

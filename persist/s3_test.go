@@ -16,6 +16,7 @@ import (
 
 func TestS3KeepsTheContract(t *testing.T) {
 	server := newS3Server(t)
+	server.page = 100 // the store has to turn pages
 	storetest.Run(t, func(t *testing.T) object.Store { return server.open(t, "some/prefix") })
 	for key := range server.blobs {
 		if !strings.HasPrefix(key, "some/prefix/storetest/") {
@@ -24,11 +25,19 @@ func TestS3KeepsTheContract(t *testing.T) {
 	}
 }
 
-func TestS3KeepsTheContractWithoutPrefix(t *testing.T) {
+func TestS3NeedsNoPrefix(t *testing.T) {
 	server := newS3Server(t)
-	server.page = 7 // the store has to turn pages
-	if err := storetest.Check(t.Context(), server.open(t, "")); err != nil {
-		t.Error(err)
+	store := server.open(t, "")
+	for _, name := range []string{"o/list/1/a", "o/list/1/b"} {
+		if _, err := store.Put(t.Context(), name, nil, object.IfAbsent()); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := server.blobs[name]; !ok {
+			t.Errorf("there is no key %q", name)
+		}
+	}
+	if names, err := store.List(t.Context(), "o/", "o/list/1/a", 10); fmt.Sprint(names) != "[o/list/1/b]" || err != nil {
+		t.Error(names, err)
 	}
 }
 
@@ -91,8 +100,8 @@ func TestS3Answers(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			server := newS3Server(t)
-			server.bend = c.bend
-			store, err := OpenS3(t.Context(), S3Options{Bucket: testBucket, Prefix: "p", Endpoint: server.URL, Timeout: s3Timeout})
+			server.bends(c.bend)
+			store, err := OpenS3(t.Context(), S3Options{Bucket: testBucket, Prefix: "p", Endpoint: server.URL, Timeout: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -164,7 +173,7 @@ func TestS3ReadsWholeBodiesOnly(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			server := newS3Server(t)
-			server.bend = c.bend
+			server.bends(c.bend)
 			store := server.open(t, "p")
 			if strings.Contains(c.says, "200ms") {
 				store.timeout = 200 * time.Millisecond
@@ -190,7 +199,7 @@ func TestS3BelievesNoPutWithoutETag(t *testing.T) {
 		"refusal in 200":  {says(200, "PreconditionFailed", "no"), "PreconditionFailed"},
 	} {
 		server := newS3Server(t)
-		server.bend = c.bend
+		server.bends(c.bend)
 		_, err := server.open(t, "p").Put(t.Context(), "o/list/1/a", nil, object.IfAbsent())
 		t.Run(what, func(t *testing.T) { expectS3(t, "put", err, errNone, c.says) })
 	}
@@ -201,10 +210,10 @@ func TestS3BelievesNoPutWithoutETag(t *testing.T) {
 func TestS3LostAnswers(t *testing.T) {
 	server := newS3Server(t)
 	store, ctx := server.open(t, "p"), t.Context()
-	server.bend = losesAnswer
+	server.bends(losesAnswer)
 	_, err := store.Put(ctx, "o/list/1/a", []byte("body"), object.IfAbsent())
 	expectS3(t, "put", err, errNone, "")
-	server.bend = nil
+	server.bends(nil)
 	if n := server.requests.Load(); n != 1 {
 		t.Errorf("%d requests: something has tried again by itself", n)
 	}
@@ -214,9 +223,9 @@ func TestS3LostAnswers(t *testing.T) {
 	if string(body) != "body" || err != nil {
 		t.Fatalf("got %q, %v", body, err)
 	}
-	server.bend = losesAnswer
+	server.bends(losesAnswer)
 	expectS3(t, "delete", store.Delete(ctx, "o/list/1/a", object.IfMatch(tag)), errNone, "")
-	server.bend = nil
+	server.bends(nil)
 	expectS3(t, "delete", store.Delete(ctx, "o/list/1/a", object.IfMatch(tag)), object.ErrNoBlob, "")
 }
 
@@ -227,7 +236,7 @@ func TestS3NeverTriesAgain(t *testing.T) {
 	t.Setenv("AWS_RETRY_MODE", "adaptive")
 	store := server.open(t, "p")
 	for _, status := range []int{500, 503, 429} {
-		server.bend = says(status, "SlowDown", "later")
+		server.bends(says(status, "SlowDown", "later"))
 		server.requests.Store(0)
 		_, err := store.Put(t.Context(), "o/list/1/a", []byte("body"), object.Condition{})
 		expectS3(t, "put", err, errNone, "later")
@@ -244,10 +253,10 @@ func TestS3CallsEndWithTheirContext(t *testing.T) {
 	server := newS3Server(t)
 	store := server.open(t, "p")
 	arrived := make(chan struct{}, 1)
-	server.bend = func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	server.bends(func(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 		arrived <- struct{}{}
 		hangs(w, r, serve)
-	}
+	})
 	for op, call := range map[string]func(ctx context.Context) error{
 		"get":    func(ctx context.Context) error { _, _, err := store.Get(ctx, "o/a"); return err },
 		"put":    func(ctx context.Context) error { _, err := store.Put(ctx, "o/a", nil, object.Condition{}); return err },
@@ -306,7 +315,7 @@ func expectRefused(t *testing.T, err error, says string) {
 
 func TestS3DeletesWhatIsNotThere(t *testing.T) {
 	server := newS3Server(t)
-	server.bend = says(404, "NoSuchKey", "gone") // as Google's servers do
+	server.bends(says(404, "NoSuchKey", "gone")) // as Google's servers do
 	if err := server.open(t, "p").Delete(t.Context(), "o/a", object.Condition{}); err != nil {
 		t.Error(err)
 	}
@@ -335,7 +344,7 @@ func TestS3RefusesListingsThatGoWrong(t *testing.T) {
 		"cut off":           {head + `<Contents><Key>p/o/b`, ""},
 	} {
 		server := newS3Server(t)
-		server.bend = saysBare(200, c.body)
+		server.bends(saysBare(200, c.body))
 		_, err := server.open(t, "p").List(t.Context(), "o/", "o/a", 10)
 		t.Run(what, func(t *testing.T) { expectS3(t, "list", err, errNone, c.says) })
 	}
@@ -390,7 +399,7 @@ func TestCheckRefusesBrokenS3Servers(t *testing.T) {
 		}, "none of 8 writers won"},
 	} {
 		server := newS3Server(t)
-		server.bend = c.bend
+		server.bends(c.bend)
 		_, err := Check(t.Context(), server.open(t, "p"))
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("a server that %s: got %v, want it to say %q", what, err, c.says)
@@ -447,7 +456,7 @@ func TestCheckFindsConditionalDeletesOfS3(t *testing.T) {
 		}, false},
 	} {
 		server := newS3Server(t)
-		server.bend = c.bend
+		server.bends(c.bend)
 		can, err := Check(t.Context(), server.open(t, "p"))
 		if err != nil || can.ConditionalDelete != c.want {
 			t.Errorf("a server that %s conditions of deletes: got %+v, %v", what, can, err)
