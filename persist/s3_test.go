@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -482,4 +483,24 @@ func BenchmarkS3Put(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A client of the caller's own may be less careful about lengths than net/http's transport.
+func TestS3CountsWhatItReads(t *testing.T) {
+	setS3Environment(t)
+	short := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		head := http.Header{"Etag": {`"abc"`}, "Content-Length": {"100"}}
+		return &http.Response{StatusCode: 200, Header: head, Body: io.NopCloser(strings.NewReader("short")), ContentLength: 100, Request: r}, nil
+	})}
+	store, err := OpenS3(t.Context(), S3Options{Bucket: testBucket, Prefix: "p", Endpoint: "http://h:1", Client: short})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	_, _, err = store.Get(t.Context(), "o/a")
+	expectS3(t, "get", err, errNone, "broke off after 5 of 100 bytes")
 }
