@@ -172,12 +172,13 @@ func (t *tree) emptied() (paths []string) {
 	return paths
 }
 
-// checkPath is PathUtils.validatePath. A sequential node's path may end in a slash.
+// checkPath is PathUtils.validatePath, which looks at UTF-16: neither private characters nor those beyond 16 bits may be in a path. A sequential node's
+// path may end in a slash.
 func checkPath(p string, sequential bool) error {
 	if sequential {
 		p += "0"
 	}
-	refused := func(r rune) bool { // control characters, private ones, and what Java has as two surrogates
+	refused := func(r rune) bool { // utf8.RuneError among them
 		return r < ' ' || r >= 0x7f && r <= 0x9f || r >= 0xd800 && r <= 0xf8ff || r >= 0xfff0
 	}
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsFunc(p, refused) {

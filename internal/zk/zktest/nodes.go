@@ -75,7 +75,8 @@ func ephemeralNodesHaveNoChildren(s *scene) {
 
 func oddPathsAreRefused(s *scene) {
 	o := s.open()
-	for _, path := range []string{"", "a", s.root + "/", s.root + "//a", s.root + "/./a", s.root + "/../a", s.root + "/a\x00", s.root + "/a\x1f", s.root + "/\ue000", s.root + "/😀"} {
+	for _, path := range []string{"", "a", s.root + "/", s.root + "//a", s.root + "/./a", s.root + "/../a",
+		s.root + "/a\x00", s.root + "/a\x1f", s.root + "/\xff", s.root + "/\u0080", s.root + "/\ue000", s.root + "/\ufffd", s.root + "/😀"} {
 		if created, err := o.Create(s.ctx, path, nil, zk.Persistent); err == nil {
 			s.Errorf("path %q was made as %q", path, created)
 		}
@@ -89,7 +90,7 @@ func oddPathsAreRefused(s *scene) {
 	if names := o.list(s.root); len(names) > 0 {
 		s.Errorf("there are %v", names)
 	}
-	for _, name := range []string{"ä€", "a b", "%2F", "-", "a.b", "...", "A", "a"} {
+	for _, name := range []string{"ä€\u0301", "a b", "%2F", "-", "a.b", "...", "A", "a"} {
 		if created := o.make(s.root+"/"+name, zk.Persistent); created != s.root+"/"+name {
 			s.Errorf("%q was made as %q", name, created)
 		}
