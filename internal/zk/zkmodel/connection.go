@@ -51,7 +51,7 @@ func (s *Session) event(e zk.Event) {
 	})
 }
 
-// connect tries the next server.
+// connect tries the next server, in each round with more patience.
 func (s *Session) connect() {
 	if s.over || s.conn != nil {
 		return
@@ -67,7 +67,9 @@ func (s *Session) connect() {
 		at.conns = append(at.conns, c)
 		at.connected(c, id, seen, s.asked)
 	})
-	s.m.after(s.asked/3, func() {
+	rounds := 1 + s.tried/len(s.client.servers)
+	s.tried++
+	s.m.after(min(s.asked, s.asked/3*time.Duration(rounds)), func() {
 		if s.conn == c && !s.ready {
 			s.abandon(c)
 		}
@@ -84,7 +86,7 @@ func (s *Session) established(c *conn, id int64, timeout time.Duration) {
 		s.id, s.timeout = id, timeout
 		s.m.clientsOf[id] = s
 	}
-	s.ready, s.heard = true, time.Now()
+	s.ready, s.heard, s.tried = true, time.Now(), 0
 	s.event(zk.Event{Type: zk.Connected})
 	if first {
 		s.answer(s.opened, answer{})

@@ -26,6 +26,7 @@ type Session struct {
 	conn    *conn // nil while there is none
 	ready   bool  // the connection is established
 	server  int   // to try next
+	tried   int   // attempts to connect since there was a connection
 	heard   time.Time
 	seen    int64 // the highest zxid in an answer
 	queue   []*request

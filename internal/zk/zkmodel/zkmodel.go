@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ type Config struct {
 	Election  time.Duration // how long an election takes, 200 ms by default
 	Collect   time.Duration // how often empty containers are deleted, 1 min by default; below 0, only when [Model.CollectContainers] is called
 	Retry     time.Duration // how long a client waits between two attempts to connect, 100 ms by default
-	Lag       time.Duration // how long a message from the leader to a follower takes; others take no time. See [Model.Delay]
+	Lag       time.Duration // how long a message between two servers takes; others take no time. See [Model.Delay]
 	Gate      Gate          // may be nil
 }
 
@@ -137,14 +138,16 @@ type Client struct {
 var _ zk.Ensemble = (*Client)(nil)
 
 // Client returns a host whose sessions connect to the servers given, in turn, beginning with the first; if none is given, to all, each
-// beginning with another one. A name is used once.
+// beginning with one that depends on the name. A name is used once.
 func (m *Model) Client(name Host, servers ...int) (*Client, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.clients[name] != nil {
 		return nil, fmt.Errorf("zkmodel: there is a client %q already", name)
 	}
-	c := &Client{m: m, host: name, first: len(m.clients)}
+	spread := fnv.New32a() // by the name, so that the order of calls does not matter
+	spread.Write([]byte(name))
+	c := &Client{m: m, host: name, first: int(spread.Sum32() % uint32(len(m.servers)))}
 	for _, i := range servers {
 		if i < 0 || i >= len(m.servers) {
 			return nil, fmt.Errorf("zkmodel: there is no server %d, but %d from 0", i, len(m.servers))
