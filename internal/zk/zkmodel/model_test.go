@@ -128,9 +128,9 @@ func TestFollowersLag(t *testing.T) {
 		w.wants("after a sync", reader.version("/a"), int32(0))
 		w.Delay(Server(0), Server(1), 3*time.Second)
 		w.is("set", writer.Set(w.Context(), "/a", nil, 0), nil)
-		time.Sleep(2 * time.Second)
+		time.Sleep(time.Second)
 		w.wants("while the follower lags", reader.version("/a"), int32(0))
-		time.Sleep(2 * time.Second)
+		w.is("sync", reader.Sync(w.Context(), "/"), nil)
 		w.wants("when it has caught up", reader.version("/a"), int32(1))
 	})
 }
@@ -138,16 +138,29 @@ func TestFollowersLag(t *testing.T) {
 func TestAServerThatLagsBehindASessionRefusesIt(t *testing.T) {
 	run(t, Config{}, func(w world) {
 		o := w.open("o", 0, 1)
-		w.Cut(Server(0), Server(1))
+		w.Delay(Server(0), Server(1), 3*time.Second)
 		o.make("/a", zk.Persistent)
+		w.Delay(Server(0), Server(1), 0)
 		w.CutBoth(o.Host(), Server(0))
 		w.Disconnect(o.ID())
-		time.Sleep(time.Second)
+		time.Sleep(2500 * time.Millisecond) // it has tried both
 		w.wants("connected to", w.ServerOf(o.ID()), -1)
-		w.Heal(Server(0), Server(1))
-		time.Sleep(3 * time.Second)
+		time.Sleep(4500 * time.Millisecond)
 		w.wants("connected to", w.ServerOf(o.ID()), 1)
 		w.wants("version", o.version("/a"), int32(0))
+	})
+}
+
+func TestANewLeaderHasAllThatWasCommitted(t *testing.T) {
+	run(t, Config{}, func(w world) {
+		o := w.open("o", 0)
+		w.Delay(Server(0), Server(2), time.Hour) // it has the proposals, not the commits
+		w.Delay(Server(0), Server(1), time.Hour)
+		o.make("/a", zk.Persistent)
+		if err := w.Elect(2); err != nil {
+			w.Fatal(err)
+		}
+		w.wants("version", w.open("observer", 2).version("/a"), int32(0))
 	})
 }
 
