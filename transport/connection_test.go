@@ -466,11 +466,15 @@ func TestCloseEndsCallsOfBothSides(t *testing.T) {
 		} else {
 			e.Close()
 		}
-		if err := <-told; !errors.Is(err, object.ErrUnknownOutcome) || errors.Is(err, object.ErrClosed) || errors.Is(err, object.ErrUnavailable) {
+		err := <-told
+		if (suspected(err) == -1) != (closed == "caller") {
+			t.Errorf("after the %s was closed the suspicion is %d: %v", closed, suspected(err), err)
+		}
+		if !errors.Is(err, object.ErrUnknownOutcome) || errors.Is(err, object.ErrClosed) || errors.Is(err, object.ErrUnavailable) {
 			t.Error(err)
 		}
 		<-b.ended
-		_, err := client.Call(t.Context(), to, ask("x"))
+		_, err = client.Call(t.Context(), to, ask("x"))
 		if !errors.Is(err, object.ErrUnavailable) || errors.Is(err, object.ErrUnknownOutcome) || errors.Is(err, object.ErrClosed) != (closed == "caller") {
 			t.Error(err)
 		}
