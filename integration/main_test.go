@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/highlander-go/highlander/integration/servers"
 	"github.com/highlander-go/highlander/internal/zk/zkserver"
 )
@@ -77,6 +79,8 @@ func run(m *testing.M) (status int) {
 	if docker != nil {
 		complain(docker.Close())
 	}
+	web.CloseIdleConnections()
+	complain(goleak.Find())
 	if n := shared.skipped.Load(); n > 0 {
 		fmt.Printf("\n*** SKIPPED: %d tests on real ZooKeeper and S3 servers. They need Docker, or %s and %s. ***\n\n", n, zkserver.Environment, servers.S3Variable)
 	}
