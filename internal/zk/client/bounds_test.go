@@ -23,12 +23,14 @@ import (
 type network struct {
 	mu    sync.Mutex
 	down  bool
+	dials int
 	conns []net.Conn
 }
 
 func (n *network) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.dials++
 	if n.down {
 		return nil, errors.New("the network is down")
 	}
@@ -48,6 +50,24 @@ func (n *network) set(down bool) {
 		_ = conn.Close()
 	}
 	n.conns = nil
+}
+
+// However often no server can be reached, a request waits as long as its caller does.
+func TestRequestWaitsForAConnection(t *testing.T) {
+	server, way := newFake(t), &network{}
+	s, events := open(t, newEnsemble(t, []string{server.addr()}, Options{Dial: way.dial}), 6*time.Second)
+	way.set(true)
+	events.await(t, zk.Event{Type: zk.Disconnected}, 1)
+	answer := make(chan error, 1)
+	go func() { answer <- s.Delete(within(t, patience), "/a", 0) }()
+	await(t, "the request is with the library", func() bool { return len(s.turn) == 1 })
+	attempts := func() int { way.mu.Lock(); defer way.mu.Unlock(); return way.dials }
+	before := attempts()
+	await(t, "more attempts to connect fail", func() bool { return attempts() > before+4 })
+	way.set(false)
+	if err := <-answer; err != nil {
+		t.Errorf("Delete: %v", err)
+	}
 }
 
 func TestRequestHonoursItsContextWhileDisconnected(t *testing.T) {
@@ -203,6 +223,59 @@ func TestRefusingServersArePassedBy(t *testing.T) {
 	}
 	if refused.Load() < 2 {
 		t.Errorf("the refusing server was asked %d times: the test shows nothing", refused.Load())
+	}
+}
+
+// A server that refuses at once is not asked all the time.
+func TestRefusingServerIsAskedNowAndThen(t *testing.T) {
+	refusing := newFake(t)
+	var asked atomic.Int32
+	refusing.greet = func(int64) int64 { asked.Add(1); return -1 }
+	_, err := newEnsemble(t, []string{refusing.addr()}, Options{}).Open(within(t, 300*time.Millisecond), 6*time.Second, newJournal().add)
+	if err == nil || asked.Load() == 0 || asked.Load() > 10 {
+		t.Errorf("Open: %v; in 300 ms the server was asked %d times", err, asked.Load())
+	}
+}
+
+// The library reads a request's data when it sends it, which may be after the request was given up.
+func TestDataMayBeChangedAfterTheRequestWasGivenUp(t *testing.T) {
+	server, way := newFake(t), &network{}
+	written := make(chan []byte, 3)
+	server.serve = func(c *fakeConn, xid, op int32, body []byte) error {
+		if op != opClose && firstString(body) != "/" {
+			written <- body
+		}
+		return c.answer(xid, 0)
+	}
+	s, events := open(t, newEnsemble(t, []string{server.addr()}, Options{Dial: way.dial}), 6*time.Second)
+	data := []byte("as it was given")
+	for i, request := range []func(context.Context) error{
+		func(ctx context.Context) error { return s.Set(ctx, "/a", data, 0) },
+		func(ctx context.Context) error { _, err := s.Create(ctx, "/a", data, zk.Persistent); return err },
+		func(ctx context.Context) error { return s.Multi(ctx, zk.SetOp("/a", data, 0)) },
+	} {
+		copy(data, "as it was given")
+		way.set(true)
+		events.await(t, zk.Event{Type: zk.Disconnected}, i+1)
+		ctx, giveUp := context.WithCancel(t.Context())
+		go func() {
+			await(t, "the request is with the library", func() bool { return len(s.turn) == 1 })
+			giveUp()
+		}()
+		if err := request(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("a request without a connection: %v", err)
+		}
+		copy(data, "something other")
+		way.set(false)
+		events.await(t, zk.Event{Type: zk.Connected}, i+2)
+		select {
+		case body := <-written:
+			if !strings.Contains(string(body), "as it was given") {
+				t.Errorf("request %d was sent with other data than it was made with: %q", i, body)
+			}
+		case <-time.After(patience):
+			t.Fatal("the request never came")
+		}
 	}
 }
 

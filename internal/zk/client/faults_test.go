@@ -220,6 +220,22 @@ func TestCloseWithoutAConnection(t *testing.T) {
 	}
 }
 
+// The connection is lost as Close begins: it goes on with the next one.
+func TestCloseTriesAgain(t *testing.T) {
+	server := newFake(t)
+	var asked atomic.Int32
+	server.serve = func(c *fakeConn, xid, op int32, _ []byte) error {
+		if op != opClose && asked.Add(1) <= 3 {
+			return errors.New("cut")
+		}
+		return c.answer(xid, 0)
+	}
+	s, _ := open(t, newEnsemble(t, []string{server.addr()}, Options{}), 6*time.Second)
+	if err := s.Close(within(t, patience)); err != nil || asked.Load() != 4 {
+		t.Errorf("Close after %d requests: %v", asked.Load(), err)
+	}
+}
+
 func TestPausedServerEndsNothingButTheConnection(t *testing.T) {
 	ensemble := zkserver.Start(t, 1)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())

@@ -98,6 +98,35 @@ func TestWatchIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// A change comes between a list and the watch that it relies on: the watch is gone, so the list is made again, with another one.
+func TestListWhoseWatchFiresMeanwhileIsMadeAgain(t *testing.T) {
+	server := newFake(t)
+	var lists, asked atomic.Int32
+	server.serve = func(c *fakeConn, xid, op int32, body []byte) error {
+		if op != opChildren {
+			return c.answer(xid, 0)
+		}
+		if body[len(body)-1] == 1 {
+			asked.Add(1)
+		}
+		if lists.Add(1) == 2 {
+			if _, err := c.Write(changed("/a")); err != nil {
+				return err
+			}
+		}
+		return c.answer(xid, 0, make([]byte, 4+68)...)
+	}
+	s, _ := open(t, newEnsemble(t, []string{server.addr()}, Options{}), 6*time.Second)
+	for range 2 {
+		if _, err := s.Children(within(t, patience), "/a", true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lists.Load() != 3 || asked.Load() != 2 {
+		t.Errorf("%d lists were made, %d of them with a watch", lists.Load(), asked.Load())
+	}
+}
+
 // A failed list sets no watch.
 func TestListOfNoNodeSetsNoWatch(t *testing.T) {
 	s, events := open(t, newEnsemble(t, zkserver.Addrs(t), Options{}), 6*time.Second)
