@@ -14,6 +14,8 @@ import (
 // closes the session there. It returns when the server has done so, or knows that it is about to: the session's nodes go by then or soon after.
 //
 // The server closes the first connection, and a client that comes back at once makes it close the second one. So this tries again until ctx ends.
+// A client that comes back at the very moment may get a connection on which its requests are not answered, and learns of the end when it gives that up;
+// an idle one, at a follower, was seen not to learn of it for several timeouts.
 func EndSession(ctx context.Context, addr string, id int64) error {
 	for again := false; ; again = true {
 		switch err := endSession(ctx, addr, id); {
