@@ -97,6 +97,14 @@ func TestCheckRefusesAStoreThatKnowsNoTag(t *testing.T) {
 	}
 }
 
+func TestCheckTrustsDeletesOfGoodStores(t *testing.T) {
+	for _, store := range []object.Store{NewMemory(), openTestDirectory(t, t.TempDir())} {
+		if can, err := Check(t.Context(), store); err != nil || !can.ConditionalDelete {
+			t.Errorf("%T: got %+v, %v", store, can, err)
+		}
+	}
+}
+
 func TestCheckFindsOutWhetherDeletesHonourConditions(t *testing.T) {
 	memory := NewMemory()
 	first := true
@@ -130,8 +138,8 @@ func TestCheckLeavesNothingInAGoodStore(t *testing.T) {
 		return c, nil
 	}
 	store := oneAtATime{conflict, make(chan struct{}, 1)}
-	if can, err := Check(t.Context(), store); err != nil || !can.ConditionalDelete {
-		t.Fatal(can, err)
+	if _, err := Check(t.Context(), store); err != nil { // whether its deletes can be trusted may stay unclear
+		t.Fatal(err)
 	}
 	if names, err := store.List(t.Context(), "", "", 1000); len(names) != 0 || err != nil {
 		t.Fatal(names, err)
