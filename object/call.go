@@ -14,8 +14,8 @@ type Node interface {
 // A Collection is the objects of one type, as seen through a node. It is a value; making one does no I/O.
 // It may be used concurrently.
 //
-// Every call honours its context: give it a deadline, for without one it waits as long as it takes to
-// reach the object.
+// Every call honours its context: give it a deadline. Without one a call of an object whose owner cannot be reached gives up
+// after 30 s; one that has reached its owner waits as long as that takes.
 type Collection[S any] struct {
 	typ   *Type[S]
 	table *table // nil: the node does not know the type

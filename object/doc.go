@@ -49,5 +49,6 @@
 // A [Host] serves objects under a [Session] of a [Registry], which says who owns what. Each object in memory is an
 // activation: claimed, loaded, serving, released. Its updates queue; what has run while one record was being put goes into
 // the next put together. The rules that decide what may be answered and what the store's answers mean are functions without
-// side effects, in rules.go. Start reading there, then lease.go, activation.go, work.go and commit.go.
+// side effects, in rules.go. Start reading there, then lease.go, activation.go, work.go and commit.go. How a call finds the
+// node that owns its object is in route.go.
 package object
