@@ -23,6 +23,7 @@ type activation struct {
 	phase  phase
 	wrote  bool // a put of this activation has succeeded
 	mine   bool // the last record was written by this incarnation
+	exists bool // there is a record, and it is no tombstone
 	size   int  // of the committed state, encoded
 	change *transition
 	work   *work // nil when there is nothing to do
@@ -164,7 +165,7 @@ func (a *activation) load(ctx context.Context) (*loaded, error) {
 // A loaded is a record read and decoded.
 type loaded struct {
 	state  any
-	record *Record // nil: there is none, the state is the default
+	record *Record // nil: there is none, the state is the default; so it is of a tombstone
 	tag    Tag
 	digest digest
 	size   int // of the encoded state
@@ -173,10 +174,10 @@ type loaded struct {
 // decode takes the state out of the record, which is nil if there is none.
 func (a *activation) decode(r *Record, tag Tag) (*loaded, error) {
 	def := a.table.def
-	if r == nil {
+	if r == nil || r.Deleted {
 		state := def.fresh()
 		encoded, err := a.encode(nil, state)
-		return &loaded{state, nil, "", digestOf(encoded), len(encoded)}, err
+		return &loaded{state, r, tag, digestOf(encoded), len(encoded)}, err
 	}
 	state, err := decodeState(def, r)
 	if err != nil {
@@ -188,7 +189,7 @@ func (a *activation) decode(r *Record, tag Tag) (*loaded, error) {
 
 // adopt makes what was loaded the committed state. mu is held.
 func (a *activation) adopt(l *loaded) {
-	a.digest, a.size = l.digest, l.size
+	a.digest, a.size, a.exists = l.digest, l.size, l.record != nil && !l.record.Deleted
 	next := &snapshot{state: l.state}
 	if r := l.record; r != nil {
 		a.epoch, a.version, a.tag = r.Epoch, r.Version, l.tag
@@ -313,8 +314,27 @@ func (a *activation) release(ctx context.Context, onlyIdle bool) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	if onlyIdle {
+		a.purge(ctx)
+	}
 	// The state is cleared before the claim is released: who reads a moment later is sent on.
 	a.abandon(ctx, fmt.Errorf("the object was released before the update had finished: %w", ErrClosed))
+}
+
+// purge removes the object's tombstone, if the record is one: nothing has asked for the object for its idle time. The object is leaving
+// and has no work, so that nobody writes it; a deletion that comes late finds another tag.
+func (a *activation) purge(ctx context.Context) {
+	a.mu.Lock()
+	tag, tombstone := a.tag, a.version > 0 && !a.exists && a.phase == leaving && a.work == nil
+	a.mu.Unlock()
+	if !tombstone || !a.serving.lease.Valid() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	if err := a.table.host.config.Committer.Purge(ctx, a.key(), tag); err != nil {
+		a.table.host.config.Log.Debug("a tombstone could not be purged: it stays", "object", a.key(), "error", err)
+	}
 }
 
 // unclaim gives the claim back. If that fails, the claim ends with the session.

@@ -35,7 +35,7 @@ func (c Collection[S]) Get(ctx context.Context, id string) (S, error) {
 }
 
 // GetVersion is [Collection.Get] and the state's version, 0 if it was never written. Each write raises the
-// version by one; updates that were made together share a write.
+// version by one, a deletion too; updates that were made together share a write.
 func (c Collection[S]) GetVersion(ctx context.Context, id string) (S, uint64, error) {
 	snap, err := c.snapshot(ctx, id)
 	if err != nil {
@@ -86,6 +86,16 @@ func (c Collection[S]) PutIf(ctx context.Context, id string, version uint64, sta
 	return c.put(ctx, id, state, PutMode{Creates: true, Conditional: true, Version: version})
 }
 
+// Delete makes the object as if it had never been written: it has the defaults again. A tombstone with the next version stays for the object's idle
+// time at least, so that a PutIf of an earlier version, or a write that comes late, does not bring it back. Deleting what does not exist is no error.
+func (c Collection[S]) Delete(ctx context.Context, id string) error {
+	m := remove(c.typ)
+	call := &updateCall[S, None, None]{op: op{deletes: true}, method: m, codec: c.codec}
+	call.op.mutation = call
+	_, err := c.table.update(ctx, Key{c.typ.Name, id}, &call.op)
+	return err
+}
+
 func (c Collection[S]) put(ctx context.Context, id string, state S, mode PutMode) error {
 	m := replace(c.codec)
 	call := &updateCall[S, S, None]{op: op{mode: mode}, method: m, codec: c.codec, arg: m.args.copy(state)}
@@ -100,6 +110,16 @@ func replace[S any](codec Codec[S]) *UpdateMethod[S, S, None] {
 		name:    putName,
 		run:     func(_ context.Context, s *S, state S) (None, error) { *s = state; return None{}, nil },
 		args:    values[S]{Codec: codec},
+		results: valuesOf[None](),
+	}
+}
+
+// remove is the update that makes the state the defaults again.
+func remove[S any](t *Type[S]) *UpdateMethod[S, None, None] {
+	return &UpdateMethod[S, None, None]{
+		name:    deleteName,
+		run:     func(_ context.Context, s *S, _ None) (None, error) { *s = t.fresh(); return None{}, nil },
+		args:    valuesOf[None](),
 		results: valuesOf[None](),
 	}
 }
@@ -155,7 +175,7 @@ func (m *UpdateMethod[S, A, R]) Call(ctx context.Context, r Ref[S], arg A) (R, e
 
 func (m *UpdateMethod[S, A, R]) method(codec Codec[S]) *method {
 	return &method{name: m.name, update: func(args []byte) (*op, error) {
-		c := &updateCall[S, A, R]{method: m, codec: codec}
+		c := &updateCall[S, A, R]{op: op{deletes: m.name == deleteName}, method: m, codec: codec}
 		c.op.mutation = c
 		return &c.op, m.args.Decode(args, &c.arg)
 	}}
@@ -261,8 +281,9 @@ func (m *ReadMethod[S, A, R]) method(Codec[S]) *method {
 
 // The names by which other nodes call what every type has. No Go method has such a name.
 const (
-	getName = "get state"
-	putName = "put state"
+	getName    = "get state"
+	putName    = "put state"
+	deleteName = "delete state"
 )
 
 var errBadReply = errors.New("the owner's reply cannot be read: do both nodes run the same version?")

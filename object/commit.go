@@ -46,9 +46,12 @@ func (a *activation) put(w *work) {
 		Epoch:       nextEpoch(a.epoch, a.mine),
 		Version:     a.version + 1,
 		Incarnation: a.serving.member.Incarnation,
-		State:       w.body,
+		Deleted:     !w.exists,
 	}
-	r := &w.record
+	r, body := &w.record, w.body
+	if w.exists {
+		r.State = body
+	}
 	binary.LittleEndian.PutUint64(r.WriteID[:8], rand.Uint64())
 	binary.LittleEndian.PutUint64(r.WriteID[8:], rand.Uint64())
 	next := &snapshot{w.state, r.Version}
@@ -64,11 +67,11 @@ func (a *activation) put(w *work) {
 	}
 	switch p.step {
 	case stepDone:
-		a.epoch, a.version, a.tag, a.digest, a.size = r.Epoch, r.Version, p.tag, d, len(r.State)
+		a.epoch, a.version, a.tag, a.digest, a.size, a.exists = r.Epoch, r.Version, p.tag, d, len(body), !r.Deleted
 		a.mine, a.wrote = true, true
 		a.committed.Store(next)
 		if w.scratch == nil && w.running == nil {
-			w.scratch = r.State
+			w.scratch = body
 		}
 	case stepAdopt:
 		a.adopt(p.found)

@@ -49,6 +49,8 @@ func (c gatedCommitter) Commit(context.Context, Key, *Record, Tag) (Tag, error) 
 	return "tag", nil
 }
 
+func (gatedCommitter) Purge(context.Context, Key, Tag) error { return nil }
+
 // script runs the test on a host whose serving nobody sweeps or tears down but the test.
 func script(t *testing.T, test func(t *testing.T, h *Host, s *serving, session *scriptedSession, gate chan struct{})) {
 	synctest.Test(t, func(t *testing.T) {

@@ -94,6 +94,10 @@ type Committer interface {
 	// Commit makes one attempt to write r as key's next record, durably. prev is the tag of the record that
 	// it follows, "" when it is the first. Errors are those of [Store].Put. It does not keep r.
 	Commit(ctx context.Context, key Key, r *Record, prev Tag) (Tag, error)
+
+	// Purge removes key's record, which is a tombstone, if it is still the one with the tag. It may leave it, and return nil,
+	// where it cannot be sure of that condition. Errors are those of [Store].Delete.
+	Purge(ctx context.Context, key Key, tag Tag) error
 }
 
 // A Record is what the store keeps for an object.
@@ -103,5 +107,6 @@ type Record struct {
 	Version     uint64 // counts writes, from 1
 	WriteID     [16]byte
 	Incarnation [16]byte // of the node that wrote it
-	State       []byte   // msgpack
+	Deleted     bool     // a tombstone: the object is as if it had never been written
+	State       []byte   // msgpack; none of a tombstone
 }

@@ -108,7 +108,7 @@ func (t *Type[S]) define() (*definition, error) {
 			err := codec.Decode(src, &s)
 			return &s, err
 		},
-		methods: map[string]*method{getName: getMethod(codec), putName: replace(codec).method(codec)},
+		methods: map[string]*method{getName: getMethod(codec), putName: replace(codec).method(codec), deleteName: remove(t).method(codec)},
 	}
 	if _, err := d.encode(nil, d.fresh()); err != nil {
 		return nil, fmt.Errorf("object: type %s: its default state cannot be encoded: %w", t.Name, err)

@@ -10,8 +10,9 @@ import (
 // An op is one call of an update on its way through an object.
 type op struct {
 	mutation
-	ctx  context.Context // the caller's
-	mode PutMode
+	ctx     context.Context // the caller's
+	mode    PutMode
+	deletes bool // it leaves a tombstone
 
 	done    chan struct{} // capacity 1
 	phase   opPhase       // guarded by the activation's mu, as are those below
@@ -53,6 +54,7 @@ type work struct {
 
 	// The state after all of ran, when dirty it differs from the one in flight or committed.
 	dirty   bool
+	exists  bool // it is not that of an object without a record, or of a deleted one
 	state   any
 	body    []byte // encoded, when dirty
 	digest  digest
@@ -92,7 +94,7 @@ func (a *activation) submit(o *op) error {
 	}
 	if a.work == nil {
 		a.work = a.table.host.works.Get().(*work)
-		a.work.state, a.work.digest, a.work.size = a.committed.Load().state, a.digest, a.size
+		a.work.start(a)
 	}
 	w := a.work
 	if n := len(w.waiting()) + len(w.ran); n >= a.table.def.maxQueue {
@@ -139,6 +141,11 @@ func (a *activation) help() {
 func (a *activation) mayRun(w *work) bool {
 	return w.head < len(w.queue) && w.running == nil &&
 		(!w.queue[w.head].mode.Conditional || !w.putting && len(w.ran) == 0)
+}
+
+// start makes the committed state the one that the next update runs on. a's mu is held.
+func (w *work) start(a *activation) {
+	w.state, w.digest, w.size, w.exists = a.committed.Load().state, a.digest, a.size, a.exists
 }
 
 // waiting returns the ops that wait to be run.
@@ -234,14 +241,14 @@ func (a *activation) ran(w *work, o *op, next any, err error) {
 	o.err, o.changed = err, false
 	if err == nil {
 		d := digestOf(w.scratch)
-		first := o.mode.Creates && a.version == 0 && !w.dirty
+		exists := !o.deletes && (w.exists || o.mode.Creates || d != w.digest)
 		switch size := len(w.scratch); {
-		case d == w.digest && !first:
+		case d == w.digest && exists == w.exists:
 		case size > a.table.def.maxState && size >= w.size:
 			o.err = fmt.Errorf("%v: %w: its state would have %d bytes, the limit of its type is %d", a.key(), ErrTooLarge, size, a.table.def.maxState)
 		default:
 			o.changed, w.dirty = true, true
-			w.state, w.digest, w.size = next, d, size
+			w.state, w.digest, w.size, w.exists = next, d, size, exists
 			w.body, w.scratch = w.scratch, w.body
 		}
 	}
@@ -292,5 +299,5 @@ func (a *activation) rewind(w *work) {
 	w.batch, w.ran = nil, nil
 	w.redo = w.running != nil
 	w.dirty = false
-	w.state, w.digest, w.size = a.committed.Load().state, a.digest, a.size
+	w.start(a)
 }

@@ -87,7 +87,7 @@ func BenchmarkAppendRecord(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				body, _ = AppendRecord(body[:0], testKey, r)
+				body, _ = AppendRecord(body[:0], testKey, testGeneration, r)
 			}
 		})
 	}
@@ -100,7 +100,7 @@ func BenchmarkDecodeRecord(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := DecodeRecord(testKey, body); err != nil {
+				if _, _, err := DecodeRecord(testKey, body); err != nil {
 					b.Fatal(err)
 				}
 			}

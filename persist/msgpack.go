@@ -46,6 +46,13 @@ func appendBin16(b []byte, v [16]byte) []byte {
 	return append(append(b, 0xc4, 16), v[:]...)
 }
 
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 0xc3)
+	}
+	return append(b, 0xc2)
+}
+
 // A reader takes values off the front of b. The first failure stays in err, and everything after it is zero.
 type reader struct {
 	b   []byte
@@ -120,6 +127,14 @@ func (r *reader) bin16() (v [16]byte) {
 	}
 	copy(v[:], r.take(16))
 	return v
+}
+
+func (r *reader) bool() bool {
+	c := r.byte()
+	if c != 0xc2 && c != 0xc3 {
+		r.fail(errMalformed)
+	}
+	return c == 0xc3
 }
 
 func (r *reader) fail(err error) {

@@ -14,26 +14,30 @@ import (
 
 // The body of a record's blob is one msgpack value, so that any msgpack tool can show it:
 //
-//	["highlander/1", crc, [type, id, layout, epoch, version, write id, incarnation, state]]
+//	["highlander/1", crc, [type, id, generation, layout, epoch, version, write id, incarnation, deleted, state]]
 //
 // crc is the CRC-32C of all bytes after it, always as uint32 (0xce and four bytes). The ids are bin of 16
 // bytes, the other numbers and the strings have their shortest form, and the state is whatever value the object
-// has, embedded as it is.
+// has, embedded as it is; of a tombstone (deleted is true) it is nil.
 const (
 	formatName    = "highlander/"
 	format        = 1
 	recordHead    = "\x93\xac" + formatName + "1\xce"
-	recordElement = 0x98 // the head of an array of 8
+	recordElement = 0x9a // the head of an array of 10
 	sumEnd        = len(recordHead) + 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// AppendRecord appends the body of the blob for key's record r to b. It allocates only to make b longer.
-// It fails, leaving b as it was, when r.State is not exactly one msgpack value: that record could not be read again.
-func AppendRecord(b []byte, key object.Key, r *object.Record) ([]byte, error) {
-	if n, err := valueLen(r.State); err != nil || n != len(r.State) {
-		return b, fmt.Errorf("%v: its state of %d bytes is not one msgpack value; nothing was written", key, len(r.State))
+// AppendRecord appends the body of the blob for key's record r, written by a generation of the cluster, to b. It allocates only to make b longer.
+// It fails, leaving b as it was, when r.State is not exactly one msgpack value, or none for a tombstone: that record could not be read again.
+func AppendRecord(b []byte, key object.Key, generation uint64, r *object.Record) ([]byte, error) {
+	state := r.State
+	if r.Deleted && len(state) == 0 {
+		state = nilValue
+	}
+	if n, err := valueLen(state); err != nil || n != len(state) || r.Deleted && len(r.State) > 0 {
+		return b, fmt.Errorf("%v: its state of %d bytes is not one msgpack value, or it is that of a tombstone; nothing was written", key, len(r.State))
 	}
 	start := len(b)
 	b = append(b, recordHead...)
@@ -41,58 +45,66 @@ func AppendRecord(b []byte, key object.Key, r *object.Record) ([]byte, error) {
 	b = append(b, recordElement)
 	b = appendString(b, key.Type)
 	b = appendString(b, key.ID)
+	b = appendUint(b, generation)
 	b = appendUint(b, uint64(r.Layout))
 	b = appendUint(b, r.Epoch)
 	b = appendUint(b, r.Version)
 	b = appendBin16(b, r.WriteID)
 	b = appendBin16(b, r.Incarnation)
-	b = append(b, r.State...)
+	b = appendBool(b, r.Deleted)
+	b = append(b, state...)
 	body := b[start:]
 	binary.BigEndian.PutUint32(body[len(recordHead):], crc32.Checksum(body[sumEnd:], castagnoli))
 	return b, nil
 }
 
-// DecodeRecord takes key's record out of a blob's body. It accepts only what [AppendRecord] makes for that
+// nilValue is msgpack's nil.
+var nilValue = []byte{0xc0}
+
+// DecodeRecord takes key's record, and the generation that wrote it, out of a blob's body. It accepts only what [AppendRecord] makes for that
 // key; every error matches [object.ErrUnreadable]: never does one mean that the object is new. The record shares no memory with body.
-func DecodeRecord(key object.Key, body []byte) (*object.Record, error) {
-	r, err := decodeRecord(key, body)
+func DecodeRecord(key object.Key, body []byte) (r *object.Record, generation uint64, err error) {
+	r, generation, err = decodeRecord(key, body)
 	if err != nil {
-		return nil, fmt.Errorf("%v: %w: %w", key, object.ErrUnreadable, err)
+		return nil, 0, fmt.Errorf("%v: %w: %w", key, object.ErrUnreadable, err)
 	}
-	return r, nil
+	return r, generation, nil
 }
 
-func decodeRecord(key object.Key, body []byte) (*object.Record, error) {
+func decodeRecord(key object.Key, body []byte) (r *object.Record, generation uint64, err error) {
 	if err := checkHead(body); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := checkSum(body); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	in := reader{b: body[sumEnd:]}
 	if in.byte() != recordElement {
 		in.fail(errMalformed)
 	}
 	typ, id := in.string(), in.string()
-	layout := in.uint()
-	r := &object.Record{Epoch: in.uint(), Version: in.uint(), WriteID: in.bin16(), Incarnation: in.bin16()}
+	generation, layout := in.uint(), in.uint()
+	r = &object.Record{Epoch: in.uint(), Version: in.uint(), WriteID: in.bin16(), Incarnation: in.bin16(), Deleted: in.bool()}
 	if r.Layout = uint32(layout); uint64(r.Layout) != layout {
 		in.fail(errMalformed)
 	}
 	if in.err != nil {
-		return nil, in.err
+		return nil, 0, in.err
 	}
 	if of := (object.Key{Type: string(typ), ID: string(id)}); of != key {
-		return nil, fmt.Errorf("it is the record of %v; was the blob copied or renamed?", of)
+		return nil, 0, fmt.Errorf("it is the record of %v; was the blob copied or renamed?", of)
 	}
 	switch n, err := valueLen(in.b); {
 	case err != nil:
-		return nil, err
+		return nil, 0, err
 	case n != len(in.b):
-		return nil, trailing(len(in.b) - n)
+		return nil, 0, trailing(len(in.b) - n)
+	case r.Deleted && !bytes.Equal(in.b, nilValue):
+		return nil, 0, errMalformed
+	case !r.Deleted:
+		r.State = bytes.Clone(in.b)
 	}
-	r.State = bytes.Clone(in.b)
-	return r, nil
+	return r, generation, nil
 }
 
 // checkHead accepts bodies of this format that are long enough to have a checksum.

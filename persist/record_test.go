@@ -15,6 +15,8 @@ import (
 	"github.com/highlander-go/highlander/object"
 )
 
+const testGeneration = 300
+
 var testKey = object.Key{Type: "list", ID: "alice/groceries"}
 
 func testRecord(tb testing.TB, state any) *object.Record {
@@ -33,7 +35,7 @@ func testRecord(tb testing.TB, state any) *object.Record {
 
 func encode(tb testing.TB, key object.Key, r *object.Record) []byte {
 	tb.Helper()
-	body, err := AppendRecord(nil, key, r)
+	body, err := AppendRecord(nil, key, testGeneration, r)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -47,7 +49,7 @@ func seal(rest []byte) []byte {
 }
 
 func sameRecord(a, b *object.Record) bool {
-	return a.Layout == b.Layout && a.Epoch == b.Epoch && a.Version == b.Version &&
+	return a.Layout == b.Layout && a.Deleted == b.Deleted && a.Epoch == b.Epoch && a.Version == b.Version &&
 		a.WriteID == b.WriteID && a.Incarnation == b.Incarnation && bytes.Equal(a.State, b.State)
 }
 
@@ -65,7 +67,7 @@ func TestRecordComesBack(t *testing.T) {
 		for _, n := range []uint64{0, 1, 127, 128, 255, 256, 65535, 65536, math.MaxUint32, math.MaxUint32 + 1, math.MaxUint64} {
 			r := testRecord(t, state)
 			r.Layout, r.Epoch, r.Version = uint32(n), n, n/2+1
-			got, err := DecodeRecord(testKey, encode(t, testKey, r))
+			got, _, err := DecodeRecord(testKey, encode(t, testKey, r))
 			if err != nil || !sameRecord(got, r) {
 				t.Fatalf("state %.40v, numbers %d: got %v, %v", state, n, got, err)
 			}
@@ -73,7 +75,7 @@ func TestRecordComesBack(t *testing.T) {
 	}
 	for _, n := range []int{1, 31, 32, 255, 256} {
 		key := object.Key{Type: strings.Repeat("t", min(n, 64)), ID: strings.Repeat("i", n)}
-		if _, err := DecodeRecord(key, encode(t, key, testRecord(t, nil))); err != nil {
+		if _, _, err := DecodeRecord(key, encode(t, key, testRecord(t, nil))); err != nil {
 			t.Errorf("id of %d bytes: %v", n, err)
 		}
 	}
@@ -90,7 +92,7 @@ func TestRecordIsPlainMsgpack(t *testing.T) {
 	var sum uint32
 	var record []any
 	err := errors.Join(msgpack.Unmarshal(top[0], &format), msgpack.Unmarshal(top[1], &sum), msgpack.Unmarshal(top[2], &record))
-	if err != nil || format != "highlander/1" || len(top[1]) != 5 || len(record) != 8 {
+	if err != nil || format != "highlander/1" || len(top[1]) != 5 || len(record) != 10 {
 		t.Fatalf("format %q, checksum in %d bytes, record %v, %v", format, len(top[1]), record, err)
 	}
 	if want := crc32.Checksum(top[2], crc32.MakeTable(crc32.Castagnoli)); sum != want || !bytes.HasSuffix(body, top[2]) {
@@ -99,16 +101,16 @@ func TestRecordIsPlainMsgpack(t *testing.T) {
 	if record[0] != testKey.Type || record[1] != testKey.ID {
 		t.Errorf("record of %v/%v", record[0], record[1])
 	}
-	state, ok := record[7].(map[string]any)
+	state, ok := record[9].(map[string]any)
 	if !ok || state["title"] != "groceries" {
-		t.Errorf("state %v", record[7])
+		t.Errorf("state %v", record[9])
 	}
 }
 
 func TestRecordIsTheSameForEver(t *testing.T) {
 	r := &object.Record{Layout: 1, Epoch: 2, Version: 300, State: []byte{0x91, 0xa1, 'x'}}
-	want := "\x93\xachighlander/1\xce\x23\x9c\xe6\x6a\x98\xa4list\xa1a\x01\x02\xcd\x01\x2c" +
-		"\xc4\x10" + strings.Repeat("\x00", 16) + "\xc4\x10" + strings.Repeat("\x00", 16) + "\x91\xa1x"
+	want := "\x93\xachighlander/1\xce\x19\x66\xdc\x62\x9a\xa4list\xa1a\xcd\x01\x2c\x01\x02\xcd\x01\x2c" +
+		"\xc4\x10" + strings.Repeat("\x00", 16) + "\xc4\x10" + strings.Repeat("\x00", 16) + "\xc2\x91\xa1x"
 	if got := encode(t, object.Key{Type: "list", ID: "a"}, r); string(got) != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -145,17 +147,19 @@ func TestUnreadableRecords(t *testing.T) {
 		{"no state", "truncated", otherState()},
 		{"state that is no value", "malformed", otherState(0xc1)},
 		{"state that says it is huge", "truncated", otherState(0xdd, 0xff, 0xff, 0xff, 0xff)},
-		{"seven elements", "malformed", replace("\x98", "\x97")},
+		{"nine elements", "malformed", replace("\x9a", "\x99")},
 		{"long form of a short string", "malformed", replace("\xa4list", "\xd9\x04list")},
 		{"long form of a small number", "malformed", replace("\x03\x0c", "\xcc\x03\x0c")},
 		{"negative number", "malformed", replace("\x03\x0c", "\xff\x0c")},
 		{"layout too large", "malformed", replace("\x03\x0c", "\xcf\x00\x00\x00\x01\x00\x00\x00\x00\x0c")},
 		{"write id of another length", "malformed", replace("\xc4\x10", "\xc4\x0f")},
+		{"deleted with a state", "malformed", replace("\xc2\x92", "\xc3\x92")},
+		{"deleted is a number", "malformed", replace("\xc2\x92", "\x01\x92")},
 		{"another id", `it is the record of list/"alice/Groceries"`, replace("/g", "/G")},
 		{"another type", "it is the record of lost/", replace("list", "lost")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := DecodeRecord(testKey, c.body)
+			r, _, err := DecodeRecord(testKey, c.body)
 			if r != nil || !errors.Is(err, object.ErrUnreadable) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), testKey.String()) {
 				t.Errorf("got %v, %v; want an error about %v that says %q", r, err, testKey, c.says)
 			}
@@ -166,7 +170,7 @@ func TestUnreadableRecords(t *testing.T) {
 func TestEveryCutIsTruncated(t *testing.T) {
 	good := encode(t, testKey, testRecord(t, []string{"milk", "bread"}))
 	for n := 1; n < len(good); n++ {
-		if _, err := DecodeRecord(testKey, good[:n]); !errors.Is(err, errTruncated) || !errors.Is(err, object.ErrUnreadable) {
+		if _, _, err := DecodeRecord(testKey, good[:n]); !errors.Is(err, errTruncated) || !errors.Is(err, object.ErrUnreadable) {
 			t.Errorf("the first %d of %d bytes: %v", n, len(good), err)
 		}
 	}
@@ -177,9 +181,23 @@ func TestEveryWrongBitIsNoticed(t *testing.T) {
 	for bit := range 8 * len(good) {
 		bad := bytes.Clone(good)
 		bad[bit/8] ^= 1 << (bit % 8)
-		if _, err := DecodeRecord(testKey, bad); !errors.Is(err, object.ErrUnreadable) {
+		if _, _, err := DecodeRecord(testKey, bad); !errors.Is(err, object.ErrUnreadable) {
 			t.Errorf("bit %d: %v", bit, err)
 		}
+	}
+}
+
+// A tombstone has no state, whatever the object's type makes of nil.
+func TestTombstone(t *testing.T) {
+	r := testRecord(t, nil)
+	r.State, r.Deleted = nil, true
+	got, generation, err := DecodeRecord(testKey, encode(t, testKey, r))
+	if err != nil || generation != testGeneration || !sameRecord(got, r) {
+		t.Errorf("%+v comes back as %+v of generation %d, %v", r, got, generation, err)
+	}
+	r.State = []byte{0xc0}
+	if _, err := AppendRecord(nil, testKey, testGeneration, r); err == nil {
+		t.Error("a tombstone with a state is written")
 	}
 }
 
@@ -187,7 +205,7 @@ func TestEveryWrongBitIsNoticed(t *testing.T) {
 func TestStateMustBeOneValue(t *testing.T) {
 	for _, state := range [][]byte{nil, {}, {0xc1}, {1, 2}, {0x92, 1}, {0xa5, 'x'}, {0xdf, 0xff, 0xff, 0xff, 0xff, 1}} {
 		before := []byte("before")
-		got, err := AppendRecord(before, testKey, &object.Record{State: state})
+		got, err := AppendRecord(before, testKey, testGeneration, &object.Record{State: state})
 		if err == nil || string(got) != "before" || !strings.Contains(err.Error(), testKey.String()) {
 			t.Errorf("state %x: got %q, %v", state, got, err)
 		}
@@ -197,7 +215,7 @@ func TestStateMustBeOneValue(t *testing.T) {
 func TestDecodedStateIsItsOwn(t *testing.T) {
 	r := testRecord(t, "state")
 	body := encode(t, testKey, r)
-	got, err := DecodeRecord(testKey, body)
+	got, _, err := DecodeRecord(testKey, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +229,7 @@ func TestEncodingDoesNotAllocate(t *testing.T) {
 	r := testRecord(t, []string{"milk", "bread"})
 	b := make([]byte, 0, 1024)
 	if n := testing.AllocsPerRun(100, func() {
-		if _, err := AppendRecord(b, testKey, r); err != nil {
+		if _, err := AppendRecord(b, testKey, testGeneration, r); err != nil {
 			t.Error(err)
 		}
 	}); n != 0 {
@@ -228,14 +246,14 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add([]byte("\x94\xadhighlander/10\xce"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, body := range [][]byte{body, seal(body), seal(body[min(len(body), sumEnd):])} { // past the checksum too
-			r, err := DecodeRecord(testKey, body)
+			r, generation, err := DecodeRecord(testKey, body)
 			if err != nil {
 				if !errors.Is(err, object.ErrUnreadable) {
 					t.Errorf("%x: %v", body, err)
 				}
 				continue
 			}
-			if again := encode(t, testKey, r); !bytes.Equal(again, body) {
+			if again, err := AppendRecord(nil, testKey, generation, r); err != nil || !bytes.Equal(again, body) {
 				t.Errorf("%x was accepted and is written as %x", body, again)
 			}
 		}

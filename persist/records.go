@@ -16,15 +16,21 @@ const maxPooledBytes = 1 << 20
 // Records is the [object.Committer] that puts each record into a blob of its own, see [BlobName]. It may be
 // used concurrently.
 type Records struct {
-	store   object.Store
-	buffers sync.Pool // of *[]byte
+	store      object.Store
+	generation uint64
+	purges     bool
+	buffers    sync.Pool // of *[]byte
 }
 
 var _ object.Committer = (*Records)(nil)
 
-// NewRecords returns the records in store.
-func NewRecords(store object.Store) *Records {
-	return &Records{store: store, buffers: sync.Pool{New: func() any { return new([]byte) }}}
+// NewRecords returns the records in store, for the first generation of a cluster.
+func NewRecords(store object.Store) *Records { return NewClusterRecords(store, 1, false) }
+
+// NewClusterRecords returns the records in store for a generation of a cluster. Records that a later one has written are refused with [object.ErrUnreadable]:
+// this node does not belong to the cluster any more. purges says that the store honours conditions of deletions, see [Check]: else tombstones stay for ever.
+func NewClusterRecords(store object.Store, generation uint64, purges bool) *Records {
+	return &Records{store: store, generation: generation, purges: purges, buffers: sync.Pool{New: func() any { return new([]byte) }}}
 }
 
 // Load implements [object.Committer]. The error matches [object.ErrUnreadable] when there is a blob that does not
@@ -40,7 +46,10 @@ func (r *Records) Load(ctx context.Context, key object.Key) (*object.Record, obj
 	if err != nil {
 		return nil, "", err
 	}
-	record, err := DecodeRecord(key, body)
+	record, generation, err := DecodeRecord(key, body)
+	if err == nil && generation > r.generation {
+		err = fmt.Errorf("%w: generation %d of the cluster has written it, and this node is of generation %d: another root has taken over the store", object.ErrUnreadable, generation, r.generation)
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("load blob %s: %w", BlobName(key), err)
 	}
@@ -58,7 +67,7 @@ func (r *Records) Commit(ctx context.Context, key object.Key, record *object.Rec
 			r.buffers.Put(buffer)
 		}
 	}()
-	body, err := AppendRecord((*buffer)[:0], key, record)
+	body, err := AppendRecord((*buffer)[:0], key, r.generation, record)
 	if err != nil {
 		return "", fmt.Errorf("commit %w: %w", object.ErrRefused, err)
 	}
@@ -68,6 +77,14 @@ func (r *Records) Commit(ctx context.Context, key object.Key, record *object.Rec
 		condition = object.IfMatch(prev)
 	}
 	return r.store.Put(ctx, BlobName(key), body, condition)
+}
+
+// Purge implements [object.Committer]. It does nothing where deletions under a condition cannot be trusted, see [NewClusterRecords].
+func (r *Records) Purge(ctx context.Context, key object.Key, tag object.Tag) error {
+	if !r.purges {
+		return nil
+	}
+	return r.store.Delete(ctx, BlobName(key), object.IfMatch(tag))
 }
 
 // Keys lists the keys of a type that have a record and whose id begins with idPrefix ("" for all), in no

@@ -231,3 +231,43 @@ func TestKeysEndsWithTheFirstError(t *testing.T) {
 		}
 	}
 }
+
+// A node whose cluster has been taken over by another root must not take what that has written for its own.
+func TestRecordsOfALaterGenerationAreRefused(t *testing.T) {
+	ctx, store := t.Context(), NewMemory()
+	if _, err := NewClusterRecords(store, 2, true).Commit(ctx, testKey, testRecord(t, 1), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := NewClusterRecords(store, 1, true).Load(ctx, testKey); !errors.Is(err, object.ErrUnreadable) || !strings.Contains(err.Error(), "generation 2") {
+		t.Errorf("the former generation: %v", err)
+	}
+	for _, generation := range []uint64{2, 3} {
+		if _, _, err := NewClusterRecords(store, generation, true).Load(ctx, testKey); err != nil {
+			t.Errorf("generation %d: %v", generation, err)
+		}
+	}
+}
+
+func TestPurgeRemovesWhatHasTheTag(t *testing.T) {
+	ctx, store := t.Context(), NewMemory()
+	records := NewClusterRecords(store, 1, true)
+	tag, err := records.Commit(ctx, testKey, &object.Record{Deleted: true}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := NewClusterRecords(store, 1, false).Purge(ctx, testKey, tag); err != nil {
+		t.Error(err)
+	}
+	if err := records.Purge(ctx, testKey, "another"); !errors.Is(err, object.ErrConditionFailed) {
+		t.Error(err)
+	}
+	if r, _, err := records.Load(ctx, testKey); err != nil || r == nil || !r.Deleted {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if err := records.Purge(ctx, testKey, tag); err != nil {
+		t.Error(err)
+	}
+	if r, _, err := records.Load(ctx, testKey); err != nil || r != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
