@@ -349,9 +349,9 @@ func TestFlags(t *testing.T) {
 		{[]string{"-idle", "0"}, nil, 2, "-idle 0"},
 		{nil, []string{"HIGHLANDER_IDLE", "soon"}, 2, "HIGHLANDER_IDLE"},
 		{[]string{"-help"}, nil, 0, "HIGHLANDER_LISTEN"},
-		{[]string{"-store", "s3://bucket/x"}, nil, 1, "s3"},
+		{[]string{"-store", "ftp://x"}, nil, 1, "ftp"},
 		{[]string{"-store", "mem:", "-registry", "zk://z1:2181/todo"}, nil, 1, "zk"},
-		{nil, []string{"HIGHLANDER_STORE", "s3://bucket/x"}, 1, "s3"},
+		{nil, []string{"HIGHLANDER_STORE", "ftp://x"}, 1, "ftp"},
 		{[]string{"-store", "mem:", "-http", "127.0.0.1:99999"}, nil, 1, "-http 127.0.0.1:99999"},
 	} {
 		var stderr strings.Builder
