@@ -286,6 +286,9 @@ const (
 	deleteName = "delete state"
 )
 
+// builtIn tells whether every type has a method of that name.
+func builtIn(name string) bool { return name == getName || name == putName || name == deleteName }
+
 var errBadReply = errors.New("the owner's reply cannot be read: do both nodes run the same version?")
 
 func getMethod[S any](codec Codec[S]) *method {

@@ -107,7 +107,7 @@ func (h *Host) Serves() []Served {
 		}
 		s := Served{Type: t.def.name, Layout: t.def.layout}
 		for _, name := range slices.Sorted(maps.Keys(t.def.methods)) {
-			if name != getName && name != putName {
+			if !builtIn(name) {
 				s.Methods = append(s.Methods, name)
 			}
 		}

@@ -245,7 +245,7 @@ func (w *way) servedBy(m *Member) *Served {
 	for i := range m.Types {
 		s := &m.Types[i]
 		if s.Type == w.r.Key.Type {
-			if w.r.Method == getName || w.r.Method == putName || len(s.Methods) == 0 || slices.Contains(s.Methods, w.r.Method) {
+			if builtIn(w.r.Method) || len(s.Methods) == 0 || slices.Contains(s.Methods, w.r.Method) {
 				return s
 			}
 			return nil
