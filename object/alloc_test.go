@@ -1,8 +1,12 @@
 package object_test
 
 import (
+	"context"
 	"testing"
 
+	"github.com/google/uuid"
+
+	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
 )
 
@@ -38,6 +42,41 @@ func TestAllocations(t *testing.T) {
 		} else if got > p.most {
 			t.Errorf("%s: %v allocations, at most %v", p.name, got, p.most)
 		}
+	}
+}
+
+// A loopback hands calls to itself: what it allocates is nothing.
+type loopback struct{ reply []byte }
+
+func (l *loopback) Call(context.Context, object.Member, *object.Request) ([]byte, error) {
+	return l.reply, nil
+}
+
+// What a call of another node's object costs on this one, besides its transport: the request, the encoded argument, and the decoded result.
+func TestAllocationsOfARemoteCall(t *testing.T) {
+	registry := memregistry.New(memregistry.Options{})
+	defer registry.Close()
+	reply, err := counterCodec{}.Append([]byte{0}, &counter{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := object.NewHost(object.HostConfig{Registry: registry, Transport: &loopback{reply}, Serves: []string{}}, counters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := object.Member{Incarnation: uuid.New(), Address: "there", Types: []object.Served{{Type: "counter"}}}
+	session, err := registry.Join(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Retire(context.Background())
+	got := testing.AllocsPerRun(1000, func() {
+		if _, err := counters.On(h).View(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+	})
+	if got > 3 && !raceDetector {
+		t.Errorf("%v allocations, at most 3", got)
 	}
 }
 

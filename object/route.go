@@ -25,12 +25,11 @@ const (
 )
 
 const (
-	routePatience  = 30 * time.Second // after which a call without a deadline gives up: longer than a failover takes
-	shortestPause  = 10 * time.Millisecond
-	longestPause   = 100 * time.Millisecond
-	firstAsk       = 10 // pauses while an owner is out of reach, before others are asked again who owns the object
-	maxHops        = 4  // from owner to owner without a pause
-	membersInRound = 8  // for which a way has room without allocating
+	routePatience = 30 * time.Second // after which a call without a deadline gives up: longer than a failover takes
+	shortestPause = 10 * time.Millisecond
+	longestPause  = 100 * time.Millisecond
+	firstAsk      = 10 // pauses while an owner is out of reach, before others are asked again who owns the object
+	maxHops       = 4  // from owner to owner without a pause
 )
 
 // A way is that of one call to its object's owner. It goes in rounds, in each of which a member is called once at most: the
@@ -68,8 +67,7 @@ func (t *table) route(ctx context.Context, here func() error, refused error, arg
 	if t.host.config.Transport == nil {
 		return nil, t.alone(r.Key, here, refused)
 	}
-	var room [membersInRound]uuid.UUID
-	w := way{table: t, ctx: ctx, r: r, read: read, args: args, hash: hashOf(r.Key), tried: room[:0], ask: firstAsk}
+	w := way{table: t, ctx: ctx, r: r, read: read, args: args, hash: hashOf(r.Key), ask: firstAsk}
 	if w.owner = t.host.owners.get(r.Key, w.hash); w.owner != nil {
 		w.cached = true
 	}
@@ -209,7 +207,7 @@ func (w *way) place() (to *Member, ok bool) {
 			if !mayBeHere {
 				continue
 			}
-		} else if p := h.peers.get(m.Incarnation); p.leaving || p.avoided() {
+		} else if h.peers.get(m.Incarnation).leaving {
 			w.hopeful = true
 			continue
 		} else if m.Address == "" {

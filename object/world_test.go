@@ -42,7 +42,7 @@ type world struct {
 	placement object.Placement
 	serves    []string
 
-	// onCall stands between the nodes.
+	// onCall stands between the nodes. While calls are made it is changed with mu held.
 	onCall func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error)
 
 	mu       sync.Mutex
@@ -183,6 +183,7 @@ func (w *world) Call(ctx context.Context, to object.Member, r *object.Request) (
 	if w.calls != nil {
 		w.calls[to.Incarnation]++
 	}
+	onCall := w.onCall
 	w.mu.Unlock()
 	deliver := func() ([]byte, error) {
 		if h == nil {
@@ -190,8 +191,8 @@ func (w *world) Call(ctx context.Context, to object.Member, r *object.Request) (
 		}
 		return h.Handle(ctx, r)
 	}
-	if w.onCall != nil {
-		return w.onCall(to, r, deliver)
+	if onCall != nil {
+		return onCall(to, r, deliver)
 	}
 	return deliver()
 }
