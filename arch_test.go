@@ -13,7 +13,7 @@ import (
 
 // Who may import whom within the module, as ARCHITECTURE.md says. Tests may import more.
 var mayImport = map[string][]string{
-	".":                     {"object", "persist", "memregistry", "supervisor", "transport", "zkregistry"},
+	".":                     {"object", "persist", "memregistry", "supervisor", "transport", "zkregistry", "internal/zk/client"},
 	"object":                {"internal/reflectcodec"},
 	"object/storetest":      {"object"},
 	"object/registrytest":   {"object"},

@@ -51,8 +51,10 @@ func (c *cluster) node(name string, config Config, types ...object.Definition) *
 	if len(types) == 0 {
 		types = []object.Definition{tallies}
 	}
-	n, err := open(c.Context(), config, sharedRegistry{c.registry}, sharedStore{c.store}, types)
-	if err != nil {
+	n := newNode(config)
+	n.registry, n.store = sharedRegistry{c.registry}, sharedStore{c.store}
+	if err := n.start(c.Context(), persist.NewRecords(c.store), types); err != nil {
+		n.release()
 		c.Fatal(err)
 	}
 	c.Cleanup(func() { n.Close() })

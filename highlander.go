@@ -1,19 +1,22 @@
 package highlander
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"strings"
+	"strconv"
 	"time"
 
+	"github.com/highlander-go/highlander/internal/zk/client"
 	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
 	"github.com/highlander-go/highlander/persist"
 	"github.com/highlander-go/highlander/transport"
+	"github.com/highlander-go/highlander/zkregistry"
 )
 
 // A Config says what a node works with. The zero Config is a node of its own that keeps everything in memory.
@@ -21,14 +24,19 @@ type Config struct {
 	// Name is the node's name, for people: in logs, errors and [object.Info]. Empty: the host's name.
 	Name string
 
-	// Registry says who owns what. Empty or "mem:": this process alone.
+	// Registry says who owns what. Empty or "mem:": this process alone. "zk://HOST:PORT,HOST:PORT/ROOT": ZooKeeper, where all nodes
+	// of the cluster name the same root; see [zkregistry.Parse].
 	Registry string
+
+	// StateDir is a folder on a local disk, this node's alone, for a node on ZooKeeper: by it a process that was killed and is started again proves that its
+	// predecessor is dead, and need not wait for it. Empty: it waits like everybody else.
+	StateDir string
 
 	// Cluster is the cluster's name: nodes of other clusters are refused. At most 255 bytes. Empty: "highlander".
 	Cluster string
 
 	// Listen is the TCP address, host:port, at which other nodes call this one's objects; port 0 is a free one. Empty: no other
-	// node can call it. Addresses that other machines can reach are refused unless AllowPlaintext is set.
+	// node can call it, which only a client on ZooKeeper can do with. Addresses that other machines can reach are refused unless AllowPlaintext is set.
 	Listen string
 
 	// Advertise is the address, host:port, by which others reach Listen. Empty: the one that the node listens on.
@@ -57,7 +65,7 @@ type Config struct {
 	Lease time.Duration
 
 	// SessionTimeout is how long the registry waits for a node that it does not hear of, and how long calls wait for a registry
-	// that does not answer; longer than Lease. 0: three leases.
+	// that does not answer; longer than Lease. 0: what the registry's URL says, else three leases.
 	SessionTimeout time.Duration
 
 	// Env is what methods get from [object.Env]: the application's mailer, its database, or a struct of such.
@@ -68,6 +76,8 @@ type Config struct {
 
 	// Log is told of what an operator should know. Nil: slog.Default.
 	Log *slog.Logger
+
+	zookeeper zkregistry.Location // where Registry is
 }
 
 // withDefaults returns the config with its defaults filled in, or an error that says what to change.
@@ -87,15 +97,25 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Lease == 0 {
 		c.Lease = memregistry.DefaultLease
 	}
+	var wrong []error
+	if c.Registry != "mem:" {
+		var err error
+		if c.zookeeper, err = zkregistry.Parse(c.Registry); err != nil {
+			wrong = append(wrong, fmt.Errorf("Config.Registry: %w; or \"mem:\" for this process alone", err))
+		}
+		if c.Listen == "" && !c.ClientOnly {
+			wrong = append(wrong, errors.New("Config.Listen is empty: other nodes could not call what this one owns; give it an address, or set ClientOnly"))
+		}
+	} else if c.StateDir != "" {
+		wrong = append(wrong, errors.New("Config.StateDir is for nodes on ZooKeeper: leave it out"))
+	}
 	if c.SessionTimeout == 0 {
-		c.SessionTimeout = 3 * c.Lease
+		c.SessionTimeout = cmp.Or(c.zookeeper.SessionTimeout, 3*c.Lease)
+	} else if url := c.zookeeper.SessionTimeout; url != 0 && url != c.SessionTimeout {
+		wrong = append(wrong, fmt.Errorf("Config.SessionTimeout is %v, but the registry's URL says %v: set one of them", c.SessionTimeout, url))
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
-	}
-	var wrong []error
-	if scheme, _, _ := strings.Cut(c.Registry, ":"); c.Registry != "mem:" {
-		wrong = append(wrong, fmt.Errorf("Config.Registry: %q registries are not supported yet: use \"mem:\"", scheme+":"))
 	}
 	if c.ClientOnly && c.Serve != nil {
 		wrong = append(wrong, fmt.Errorf("Config.ClientOnly: a client serves no types: leave out Config.Serve (%q)", c.Serve))
@@ -132,17 +152,91 @@ func Open(ctx context.Context, config Config, definitions ...object.Definition) 
 	if err != nil {
 		return nil, fmt.Errorf("highlander: %w", err)
 	}
-	store, err := persist.Open(ctx, config.Store)
-	if err != nil {
-		return nil, fmt.Errorf("highlander: Config.Store: %w", err)
-	}
-	if _, err := persist.Check(ctx, store); err != nil {
-		return nil, errors.Join(fmt.Errorf("highlander: Config.Store: %w", err), store.Close())
-	}
-	registry := memregistry.New(memregistry.Options{Lease: config.Lease, SessionTimeout: config.SessionTimeout})
-	n, err := open(ctx, config, registry, store, definitions)
-	if err != nil {
-		return nil, fmt.Errorf("highlander: %w", errors.Join(err, registry.Close(), store.Close()))
+	n := newNode(config)
+	if err := n.open(ctx, definitions); err != nil {
+		return nil, fmt.Errorf("highlander: %w", errors.Join(err, n.release()))
 	}
 	return n, nil
+}
+
+// open opens what the config names, one after the other. What is open on an error is for release.
+func (n *Node) open(ctx context.Context, definitions []object.Definition) (err error) {
+	config := &n.config
+	if n.store, err = persist.Open(ctx, config.Store); err != nil {
+		return fmt.Errorf("Config.Store: %w", err)
+	}
+	can, err := persist.Check(ctx, n.store)
+	if err != nil {
+		return fmt.Errorf("Config.Store: %w", err)
+	}
+	if err := n.openRegistry(ctx); err != nil {
+		return fmt.Errorf("Config.Registry: %w", err)
+	}
+	if n.identity, err = meet(ctx, n.root, inStore(config.Store, n.store), n.wanted()); err != nil {
+		return err
+	}
+	return n.start(ctx, persist.NewClusterRecords(n.store, n.identity.Generation, can.ConditionalDelete), definitions)
+}
+
+// openRegistry opens the registry and, where there are other nodes, this node's end of the connections to them.
+func (n *Node) openRegistry(ctx context.Context) error {
+	config := &n.config
+	if config.Registry == "mem:" {
+		n.registry = memregistry.New(memregistry.Options{Lease: config.Lease, SessionTimeout: config.SessionTimeout})
+		return nil
+	}
+	if err := n.connect(); err != nil {
+		return err
+	}
+	ensemble, err := client.New(config.zookeeper.Servers, client.Options{Logger: config.Log})
+	if err != nil {
+		return err
+	}
+	r, err := zkregistry.Open(ctx, ensemble, zkregistry.Options{
+		Root: config.zookeeper.Root, Lease: config.Lease, SessionTimeout: config.SessionTimeout, StateDir: config.StateDir,
+		Probe: n.endpoint.Ping, Log: config.Log,
+	})
+	if err != nil {
+		return err
+	}
+	root := inRoot(config.Registry, r)
+	n.registry, n.root = r, &root
+	return nil
+}
+
+func (n *Node) wanted() identity {
+	if n.root == nil {
+		return ours(registryProcess, n.config.Lease)
+	}
+	return ours(registryZooKeeper, n.config.Lease)
+}
+
+// AdoptStore makes the root of config.Registry, which must be a new one, the root of the cluster that config.Store belongs to: for an operator
+// to call once, while no node runs, when ZooKeeper has lost its data. Nodes of the former root, should there be any, stop when they notice; all who claim an object
+// wait until leases of the former root are over. Of config, only Registry, Store, Lease, SessionTimeout and Log count.
+func AdoptStore(ctx context.Context, config Config) error {
+	config.ClientOnly = true
+	config, err := config.withDefaults()
+	if err != nil {
+		return fmt.Errorf("highlander: %w", err)
+	}
+	n := newNode(config)
+	if n.store, err = persist.Open(ctx, config.Store); err == nil {
+		err = n.openRegistry(ctx)
+	}
+	if r, ok := n.registry.(*zkregistry.Registry); err == nil && !ok {
+		err = errors.New("only a root in ZooKeeper can adopt a store")
+	} else if err == nil {
+		err = adopt(ctx, *n.root, inStore(config.Store, n.store), func(ctx context.Context, data []byte, tag string, longest time.Duration) error {
+			version, err := strconv.ParseInt(tag, 10, 32)
+			if err != nil {
+				return err
+			}
+			return r.SetIdentity(ctx, data, int32(version), longest)
+		}, config.Lease)
+	}
+	if err = errors.Join(err, n.release()); err != nil {
+		return fmt.Errorf("highlander: adopt the store: %w", err)
+	}
+	return nil
 }

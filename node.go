@@ -34,6 +34,8 @@ type Node struct {
 	endpoint *transport.Endpoint // nil: there are no other nodes
 	registry registry
 	store    persist.Store
+	root     *place   // of the cluster, in the registry; nil: there is none
+	identity identity // of the cluster
 
 	sessions atomic.Int64  // that have been opened
 	grow     chan struct{} // capacity 1: another session is wanted
@@ -44,13 +46,23 @@ type Node struct {
 	close sync.Once
 }
 
-// open starts the node's tree. On error nothing is left running, and the registry and the store are still open.
-func open(ctx context.Context, config Config, r registry, s persist.Store, definitions []object.Definition) (n *Node, err error) {
-	n = &Node{config: config, registry: r, store: s, grow: make(chan struct{}, 1), done: make(chan struct{})}
+func newNode(config Config) *Node {
+	return &Node{config: config, grow: make(chan struct{}, 1), done: make(chan struct{}), stop: func() {}}
+}
+
+// connect makes the node's end of the connections to other nodes.
+func (n *Node) connect() (err error) {
+	n.endpoint, err = transport.New(transport.Config{Cluster: n.config.Cluster, Handler: n.handle, AllowPlaintext: n.config.AllowPlaintext, Log: n.config.Log})
+	return err
+}
+
+// start starts the node's tree. On error nothing of it is left running.
+func (n *Node) start(ctx context.Context, records object.Committer, definitions []object.Definition) (err error) {
+	config := &n.config
 	host := object.HostConfig{
 		Node:      config.Name,
-		Registry:  r,
-		Committer: persist.NewRecords(s),
+		Registry:  n.registry,
+		Committer: records,
 		Log:       config.Log,
 		Env:       config.Env,
 		Now:       config.Now,
@@ -58,24 +70,20 @@ func open(ctx context.Context, config Config, r registry, s persist.Store, defin
 		Placement: config.Placement,
 		Grow:      n.askForSession,
 	}
-	if config.Listen != "" || config.Registry != "mem:" {
-		n.endpoint, err = transport.New(transport.Config{Cluster: config.Cluster, Handler: n.handle, AllowPlaintext: config.AllowPlaintext, Log: config.Log})
-		if err != nil {
-			return nil, err
+	if n.endpoint == nil && config.Listen != "" {
+		if err := n.connect(); err != nil {
+			return err
 		}
-		defer func(e *transport.Endpoint) {
-			if err != nil {
-				e.Close()
-			}
-		}(n.endpoint)
+	}
+	if n.endpoint != nil {
 		host.Transport = n.endpoint
 	}
 	if n.host, err = object.NewHost(host, definitions...); err != nil {
-		return nil, err
+		return err
 	}
 	n.me = object.Member{Incarnation: uuid.New(), Name: config.Name, Types: n.host.Serves()}
 	if err := n.listen(); err != nil {
-		return nil, err
+		return err
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
@@ -90,14 +98,14 @@ func open(ctx context.Context, config Config, r registry, s persist.Store, defin
 	}()
 	select {
 	case <-ready:
-		return n, nil
+		return nil
 	case <-n.done:
 		stop()
-		return nil, n.err
+		return n.err
 	case <-ctx.Done():
 		stop()
 		<-n.done
-		return nil, fmt.Errorf("the registry %s did not let the node in: %w", config.Registry, ctx.Err())
+		return fmt.Errorf("the registry %s did not let the node in: %w", config.Registry, ctx.Err())
 	}
 }
 
@@ -163,11 +171,19 @@ func (n *Node) serve(ctx context.Context, ready func()) (err error) {
 		})
 		return nil
 	}
-	if err := start(); err != nil {
+	if n.config.ClientOnly {
+		ready() // it owns nothing: it needs no session, and nobody has to wait for it when it is lost
+	} else if err := start(); err != nil {
 		return err
 	}
+	look := time.NewTicker(lookAtIdentity)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			if err := n.stillOurs(ctx); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			stop()
 			running.Wait()
@@ -188,6 +204,24 @@ func (n *Node) serve(ctx context.Context, ready func()) (err error) {
 			}
 		}
 	}
+}
+
+// lookAtIdentity is how often a node looks whether root and store still belong to its cluster.
+const lookAtIdentity = time.Minute
+
+// stillOurs returns an error when the node's root or store belong to another cluster, or another generation of it.
+func (n *Node) stillOurs(ctx context.Context) error {
+	if n.identity == (identity{}) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, retireTimeout)
+	defer cancel()
+	err := changed(ctx, n.root, inStore(n.config.Store, n.store), n.identity)
+	if errors.Is(err, object.ErrUnavailable) {
+		n.config.Log.Warn("it could not be seen whether the cluster is still the same", "node", n.config.Name, "error", err)
+		return nil
+	}
+	return err
 }
 
 // tree is a branch of the node's supervision tree: a session, and the objects that live under it. When the session is
@@ -325,11 +359,22 @@ func (n *Node) Close() error {
 		n.host.Close()
 		n.stop()
 		<-n.done
-		if n.endpoint != nil { // others were told by the host that it is closed
-			err = n.endpoint.Close()
-		}
-		err = errors.Join(err, n.registry.Close(), n.store.Close())
+		err = n.release()
 	})
 	<-n.done
+	return err
+}
+
+// release closes what the node has opened. Nothing of it runs any more; others were told by the host that it is closed.
+func (n *Node) release() (err error) {
+	if n.endpoint != nil {
+		err = n.endpoint.Close()
+	}
+	if n.registry != nil {
+		err = errors.Join(err, n.registry.Close())
+	}
+	if n.store != nil {
+		err = errors.Join(err, n.store.Close())
+	}
 	return err
 }

@@ -361,11 +361,13 @@ func (h *Host) Drain(ctx context.Context) error {
 	}
 }
 
-// Ready returns nil when the host has a session whose lease holds, and else an error that says what is missing.
+// Ready returns nil when the host has a session whose lease holds, or serves nothing itself, and else an error that says what is missing.
 func (h *Host) Ready() error {
 	switch {
 	case h.closing.Load() != isOpen:
 		return &closedError{h.config.Node}
+	case !slices.ContainsFunc(h.tables, func(t *table) bool { return t.served }):
+		return nil // it owns nothing and needs no session
 	case len(h.current()) == 0:
 		return fmt.Errorf("node %s has no session: %w", h.config.Node, ErrUnavailable)
 	case !h.canClaim():
