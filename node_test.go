@@ -220,13 +220,17 @@ func TestOpenSaysWhatToChange(t *testing.T) {
 		types  []object.Definition
 		want   string
 	}{
-		"a registry that is not there yet": {Config{Registry: "zk://z1:2181/todo"}, nil, `"zk:" registries are not supported yet`},
-		"a store that cannot be meant":     {Config{Store: "s3://bucket?shoe=44"}, nil, `parameter "shoe" is not known`},
-		"a store without a scheme":         {Config{Store: "data"}, nil, "no scheme"},
-		"a store that is in use":           {Config{Store: "file:" + taken}, nil, taken},
-		"a short lease":                    {Config{Lease: time.Millisecond}, nil, "10 ms or more"},
-		"a short session":                  {Config{Lease: 2 * time.Second, SessionTimeout: time.Second}, nil, "longer than Config.Lease"},
-		"a type twice":                     {Config{}, []object.Definition{tallies, tallies}, "defined twice"},
+		"an unknown registry":           {Config{Registry: "etcd://e1/todo"}, nil, "zk://"},
+		"a registry without a root":     {Config{Registry: "zk://z1:2181", Listen: "127.0.0.1:0"}, nil, "no root"},
+		"a node nobody can call":        {Config{Registry: "zk://z1:2181/todo"}, nil, "Config.Listen is empty"},
+		"two session timeouts":          {Config{Registry: "zk://z1/todo?session_timeout=9s", SessionTimeout: 8 * time.Second, ClientOnly: true}, nil, "set one of them"},
+		"a state directory without use": {Config{StateDir: "state"}, nil, "StateDir"},
+		"a store that cannot be meant":  {Config{Store: "s3://bucket?shoe=44"}, nil, `parameter "shoe" is not known`},
+		"a store without a scheme":      {Config{Store: "data"}, nil, "no scheme"},
+		"a store that is in use":        {Config{Store: "file:" + taken}, nil, taken},
+		"a short lease":                 {Config{Lease: time.Millisecond}, nil, "10 ms or more"},
+		"a short session":               {Config{Lease: 2 * time.Second, SessionTimeout: time.Second}, nil, "longer than Config.Lease"},
+		"a type twice":                  {Config{}, []object.Definition{tallies, tallies}, "defined twice"},
 	} {
 		n, err := Open(t.Context(), c.config, c.types...)
 		if err == nil {
