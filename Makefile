@@ -1,7 +1,7 @@
 # make test is the one test command. What it needs: Go, and Docker for the tests in integration/, which say so where they skip it.
 GO ?= go
 
-.PHONY: test integration check bench crash stress fuzz todo cluster cluster-down
+.PHONY: test integration kills failover check bench crash stress fuzz todo cluster cluster-down
 
 # Tests that count bytes and allocations, which the race detector distorts; then all tests, under it.
 test:
@@ -13,6 +13,13 @@ test:
 # Without a package named, go test prints what was skipped.
 integration:
 	cd integration && $(GO) test -race -timeout 5m ./faults && $(GO) test -race -timeout 15m
+
+# Measurements on real servers, without the race detector: kill -9 of the busiest node again and again for DURATION, then a rolling
+# restart; how long objects are gone when their owner is killed, COUNT times over. make failover COUNT=50
+kills:
+	cd integration && HIGHLANDER_DURATION=$(DURATION) $(GO) test -timeout 0 -count 1 -v -run 'TestKilledOwners|TestRollingRestart'
+failover:
+	cd integration && HIGHLANDER_COUNT=$(COUNT) $(GO) test -timeout 0 -count 1 -v -run TestFailover
 
 # What CI checks besides: formatting, vet, staticcheck.
 check:

@@ -1,0 +1,186 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const clients = 32
+
+// A load is clients that add to counters through random nodes, and what they know of the counters.
+type load struct {
+	t     *testing.T
+	ids   []string
+	nodes []*entrance
+
+	ctx     context.Context
+	end     context.CancelFunc
+	working sync.WaitGroup
+
+	mu      sync.Mutex
+	tallies map[string]*tally
+	waits   []time.Duration // from the first attempt of each add until it was acknowledged
+	refused int
+}
+
+// An entrance is a node that clients call, unless it is closed to them.
+type entrance struct {
+	*node
+	open sync.RWMutex // read-locked by each client that calls; locked while the node is closed to them
+}
+
+// A tally is what clients know of a counter: it is at least sum, and at most sum and doubt together.
+type tally struct {
+	sum   int64 // of what was acknowledged
+	doubt int64 // of adds that may or may not have happened
+	lost  int   // how many those are
+}
+
+// startLoad has clients add to n counters until stop.
+func startLoad(t *testing.T, nodes []*node, n int) *load {
+	t.Helper()
+	l := &load{t: t, tallies: make(map[string]*tally)}
+	l.ctx, l.end = context.WithCancel(context.Background())
+	for i := range n {
+		id := fmt.Sprint("counter", i)
+		l.ids, l.tallies[id] = append(l.ids, id), new(tally)
+	}
+	for _, n := range nodes {
+		l.nodes = append(l.nodes, &entrance{node: n})
+	}
+	for range clients {
+		l.working.Go(l.work)
+	}
+	t.Cleanup(l.stop)
+	return l
+}
+
+// stop returns when all clients have had their answers.
+func (l *load) stop() {
+	l.end()
+	l.working.Wait()
+}
+
+// work is one client. An add that was refused, and so has not happened, is made again, somewhere else.
+func (l *load) work() {
+	for l.ctx.Err() == nil {
+		id, delta, began := l.ids[rand.N(len(l.ids))], 1+rand.Int64N(3), time.Now()
+		for !l.add(id, delta, began) && l.ctx.Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// add makes one attempt. It returns false if the add surely has not happened.
+func (l *load) add(id string, delta int64, began time.Time) bool {
+	node := l.nodes[rand.N(len(l.nodes))]
+	if !node.open.TryRLock() {
+		return false
+	}
+	defer node.open.RUnlock()
+	l.mu.Lock()
+	before := l.tallies[id].sum
+	l.mu.Unlock()
+	value, err := counter(context.Background(), http.MethodPost, node.URL()+"/counters/"+id+"/add", fmt.Sprintf(`{"delta":%d}`, delta))
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var answered *statusError
+	switch {
+	case err == nil:
+		if value < before+delta {
+			l.t.Errorf("%s: %d was added and %d answered, when %d were acknowledged already", id, delta, value, before)
+		}
+		l.tallies[id].sum += delta
+		l.waits = append(l.waits, time.Since(began))
+		return true
+	case errors.As(err, &answered) && answered.status == http.StatusServiceUnavailable, errors.Is(err, syscall.ECONNREFUSED):
+		l.refused++
+		return false
+	case errors.As(err, &answered) && answered.status != http.StatusGatewayTimeout:
+		l.t.Errorf("%s: %v", id, err)
+	}
+	l.tallies[id].doubt += delta
+	l.tallies[id].lost++
+	return true
+}
+
+// acked is how many adds have been acknowledged.
+func (l *load) acked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waits)
+}
+
+// progress waits until so many more adds have been acknowledged.
+func (l *load) progress(adds int) {
+	l.t.Helper()
+	from := l.acked()
+	eventually(l.t, time.Minute, "there is progress", func() error {
+		if n := l.acked() - from; n < adds {
+			return fmt.Errorf("%d of %d adds", n, adds)
+		}
+		return nil
+	})
+}
+
+// unknown is how many adds nobody knows the outcome of.
+func (l *load) unknown() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.tallies {
+		n += t.lost
+	}
+	return n
+}
+
+// check stops the load, compares all counters with what the clients know, and reports how they fared.
+func (l *load) check() {
+	l.t.Helper()
+	l.stop()
+	for _, id := range l.ids {
+		var value int64
+		eventually(l.t, time.Minute, id+" answers", func() (err error) {
+			value, err = l.nodes[0].tryValue(id)
+			return err
+		})
+		if t := l.tallies[id]; value < t.sum || value > t.sum+t.doubt {
+			l.t.Errorf("%s is %d; acknowledged: %d, unknown: %d", id, value, t.sum, t.doubt)
+		}
+	}
+	slices.Sort(l.waits)
+	if n := len(l.waits); n > 0 {
+		l.t.Logf("%d adds acknowledged, %d unknown, %d attempts refused; from first attempt to acknowledgement: half within %v, 99%% within %v, longest %v",
+			n, l.unknown(), l.refused, l.waits[n/2], l.waits[n*99/100], l.waits[n-1])
+	}
+}
+
+// closed calls do while no client calls the node.
+func (e *entrance) closed(do func()) {
+	e.open.Lock()
+	defer e.open.Unlock()
+	do()
+}
+
+// busiest returns the node that owns most of the counters.
+func (l *load) busiest() *entrance {
+	l.t.Helper()
+	owned := make(map[string]int)
+	for _, id := range l.ids {
+		for _, n := range l.nodes {
+			if owner, err := n.where(id); err == nil && owner.Live {
+				owned[owner.Node]++
+				break
+			}
+		}
+	}
+	return slices.MaxFunc(l.nodes, func(a, b *entrance) int { return owned[a.name] - owned[b.name] })
+}
