@@ -44,15 +44,20 @@ type Ensemble struct {
 	Servers []*Server
 }
 
-// Start starts an ensemble of n servers and waits until all of them serve. Where ZooKeeper is not installed it skips the test, and says so.
+// Start starts an ensemble of n servers and waits until all of them serve. Where ZooKeeper is not installed it skips the test, and says so; if
+// HIGHLANDER_REQUIRE_ZOOKEEPER is set, the test fails.
 func Start(t testing.TB, n int) *Ensemble {
 	t.Helper()
+	skip := t.Skipf
+	if os.Getenv("HIGHLANDER_REQUIRE_ZOOKEEPER") != "" {
+		skip = t.Fatalf
+	}
 	java, err := exec.LookPath("java")
 	if err != nil {
-		t.Skipf("SKIPPED: real ZooKeeper servers need java: apt-get install openjdk-17-jre-headless zookeeper, or set %s", Environment)
+		skip("SKIPPED: real ZooKeeper servers need java: apt-get install openjdk-17-jre-headless zookeeper, or set %s", Environment)
 	}
 	if _, err := os.Stat(jar); err != nil {
-		t.Skipf("SKIPPED: real ZooKeeper servers need %s: apt-get install zookeeper, or set %s", jar, Environment)
+		skip("SKIPPED: real ZooKeeper servers need %s: apt-get install zookeeper, or set %s", jar, Environment)
 	}
 	e := &Ensemble{}
 	var members strings.Builder
