@@ -1,0 +1,42 @@
+package highlander
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every test that docs/consistency.md names is there: as a test function, or as a check of a contract suite.
+func TestDocsNameTestsThatExist(t *testing.T) {
+	doc, err := os.ReadFile("docs/consistency.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	err = filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(file, ".go") {
+			var source []byte
+			source, err = os.ReadFile(file)
+			tests.Write(source)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`[A-Z][a-z]*(?:[A-Z][a-z]+){2,}(?:[A-Z][A-Za-z]*)?`).FindAllString(string(doc), -1) // three words at least
+	if len(names) < 40 {
+		t.Errorf("%d names: is the pattern still right?", len(names))
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "Err") {
+			continue
+		}
+		if !strings.Contains(tests.String(), "func Test"+name+"(") && !strings.Contains(tests.String(), `"`+name+`"`) {
+			t.Errorf("there is no test %s", name)
+		}
+	}
+}
