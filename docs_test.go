@@ -27,7 +27,7 @@ func TestDocsNameTestsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile(`[A-Z][a-z]*(?:[A-Z][a-z]+){2,}(?:[A-Z][A-Za-z]*)?`).FindAllString(string(doc), -1) // three words at least
+	names := regexp.MustCompile(`\b[A-Z][a-z]*(?:[A-Z][a-z]+){2,}(?:[A-Z][A-Za-z]*)?\b`).FindAllString(string(doc), -1) // three words at least
 	if len(names) < 40 {
 		t.Errorf("%d names: is the pattern still right?", len(names))
 	}
