@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -64,4 +65,32 @@ func ExampleOpenTest() {
 		})
 	}
 	_ = test // run by go test
+}
+
+// A node of a cluster, and one that only calls its objects.
+func ExampleOpen_cluster() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	config := highlander.Config{
+		Registry: "zk://z1:2181,z2:2181,z3:2181/todo",
+		Store:    "s3://bucket/todo?region=eu-central-1",
+		Listen:   "127.0.0.1:7400",
+		StateDir: "/var/lib/todo",
+	}
+	node, err := highlander.Open(ctx, config, carts)
+	if err != nil {
+		log.Print(err) // says what to do
+		return
+	}
+	defer node.Close()
+
+	config.ClientOnly, config.StateDir = true, ""
+	client, err := highlander.Open(ctx, config, carts)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer client.Close()
+	n, err := addItem.Call(ctx, carts.On(client).Ref("bob"), "apple")
+	fmt.Println(n, err)
 }

@@ -159,3 +159,22 @@ func ExampleHost_Owner() {
 	// false
 	// true example
 }
+
+func ExampleCollection_Delete() {
+	node := open()
+	defer node.Close()
+	ctx := context.Background()
+	notes := Notes.On(node)
+
+	notes.Put(ctx, "n1", Note{Text: "hello"})
+	_, before, _ := notes.GetVersion(ctx, "n1")
+	err := notes.Delete(ctx, "n1")
+	note, _ := notes.Get(ctx, "n1")
+	fmt.Println(note.Text, err)
+
+	err = notes.PutIf(ctx, "n1", before, Note{Text: "from before"}) // does not bring it back
+	fmt.Println(errors.Is(err, object.ErrVersion))
+	// Output:
+	// empty <nil>
+	// true
+}
