@@ -1,11 +1,12 @@
 # make test is the one test command. What it needs: Go, and Docker for the tests in integration/, which say so where they skip it.
 GO ?= go
 
-.PHONY: test integration kills failover check bench crash stress fuzz todo cluster cluster-down
+.PHONY: test integration kills failover check bench crash stress sim fuzz todo cluster cluster-down
 
-# Tests that count bytes and allocations, which the race detector distorts; then all tests, under it.
+# Tests that count bytes and allocations, which the race detector distorts, and the simulation, whose runs it makes differ; then all tests, under it.
 test:
 	$(GO) test -run 'Alloc|Bytes' ./object ./persist ./transport
+	$(GO) test -timeout 10m ./internal/sim
 	$(GO) test -race -timeout 15m ./...
 	@$(MAKE) --no-print-directory integration
 
@@ -39,6 +40,13 @@ crash:
 DURATION ?= 2m
 stress:
 	HIGHLANDER_STRESS=$(DURATION) $(GO) test -race -timeout 0 -count 1 -v -run Stress ./object
+
+# SEEDS runs of the simulation, 250 to a process, on all processors.
+SEEDS ?= 5000
+SIM := $(or $(TMPDIR),/tmp)/highlander-sim.test
+sim:
+	$(GO) test -c -o $(SIM) ./internal/sim
+	cd internal/sim && seq 1 250 $(SEEDS) | xargs -P $$(nproc) -I FIRST $(SIM) -test.run '^TestSeeds$$' -test.timeout 0 -seed FIRST -seeds 250
 
 # Each fuzz test for FUZZTIME.
 FUZZTIME ?= 30s

@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"internal/zk/zkmodel":   {"internal/zk"},
 	"internal/zk/zktest":    {"internal/zk"},
 	"zkregistry":            {"object", "internal/zk"},
+	"internal/sim":          {"object", "persist", "zkregistry", "internal/zk/zkmodel"},
 	"internal/zk/client":    {"internal/zk"},
 	"internal/zk/zkserver":  {},
 	"internal/reflectcodec": {},

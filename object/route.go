@@ -386,11 +386,12 @@ func (w *way) pause() error {
 	}
 	for again := true; again; {
 		limit := min(shortestPause<<min(w.pauses, 10), longestPause)
-		if err := sleep(w.ctx, h.jitter(limit, w.r.Key, w.pauses)); err != nil {
+		end, bounded := w.ctx.Deadline() // so that those who wait for one object do not all come back at once
+		if err := sleep(w.ctx, h.jitter(limit, w.r.Key, w.pauses+int(end.UnixNano()))); err != nil {
 			return unavailable(w.r.Key, fmt.Errorf("%w; before that: %w", err, opaque{w.last}))
 		}
 		w.pauses++
-		if _, ok := w.ctx.Deadline(); !ok && time.Since(w.began) > routePatience {
+		if !bounded && time.Since(w.began) > routePatience {
 			return unavailable(w.r.Key, fmt.Errorf("it was tried for %v, give calls a deadline to set how long: %w", routePatience, opaque{w.last}))
 		}
 		again = false

@@ -72,6 +72,9 @@ func (s *session) Claim(ctx context.Context, key object.Key) (object.Claim, erro
 
 // acquire takes one of the session's slots. A claim also waits while renewals are slow.
 func (s *session) acquire(ctx context.Context, isClaim bool) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():

@@ -62,12 +62,10 @@ func (c *connection) event(e zk.Event) {
 // Members are listed before live: a node that joins in between is then not taken for one that was lost. One that
 // leaves in between is, which the caller can tell by a second look at the members.
 func (c *connection) presence(ctx context.Context) (*presence, error) {
-	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := take(ctx, c.turn); err != nil {
+		return nil, err
 	}
+	defer func() { <-c.turn }()
 	marks := c.marks.Load()
 	if c.last != nil && c.marked == marks {
 		return c.last, nil
@@ -99,4 +97,18 @@ func (c *connection) watch(ctx context.Context, path string, watched *atomic.Boo
 		return err
 	})
 	return names, err
+}
+
+// take waits for a place in the channel until ctx ends. An end that is there already counts first: which of two goes is else a matter of
+// chance, and a run of the simulation could not be repeated.
+func take(ctx context.Context, places chan struct{}) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -175,12 +175,10 @@ func (r *Registry) connection(ctx context.Context) (*connection, error) {
 	if c != nil {
 		return c, nil
 	}
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
-		return nil, unavailable("connect to ZooKeeper", ctx.Err())
+	if err := take(ctx, r.turn); err != nil {
+		return nil, unavailable("connect to ZooKeeper", err)
 	}
+	defer func() { <-r.turn }()
 	r.mu.Lock()
 	c = r.base
 	r.mu.Unlock()

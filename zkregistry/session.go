@@ -225,21 +225,22 @@ func (s *session) end(ctx context.Context, cause error) error {
 func sleepUntil(ctx context.Context, clock object.Clock, at time.Duration, over <-chan struct{}) bool {
 	for {
 		left := at - clock()
+		select { // an end that is there already counts first, in each run of a simulation
+		case <-ctx.Done():
+			return false
+		case <-over:
+			return false
+		default:
+		}
 		if left <= 0 {
-			left = 0
+			return true
 		}
 		timer := time.NewTimer(left)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return false
 		case <-over:
-			timer.Stop()
-			return false
 		case <-timer.C:
 		}
-		if left == 0 {
-			return true
-		}
+		timer.Stop()
 	}
 }

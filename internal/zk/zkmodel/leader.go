@@ -36,10 +36,10 @@ func (m *Model) revalidate(session int64, at *server) bool {
 	return true
 }
 
-// expire ends the sessions whose time has come.
+// expire ends the sessions whose time has come. The end of one may let the ends of others through that were held up.
 func (m *Model) expire() {
 	for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
-		if t := m.sessions[id]; !t.closing && !t.expires.After(time.Now()) {
+		if t := m.sessions[id]; t != nil && !t.closing && !t.expires.After(time.Now()) {
 			m.end(id)
 		}
 	}

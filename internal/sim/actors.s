@@ -1,0 +1,1 @@
+// Lets actors.go declare a function without a body.

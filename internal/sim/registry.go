@@ -1,0 +1,224 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/highlander-go/highlander/internal/zk/zkmodel"
+	"github.com/highlander-go/highlander/object"
+	"github.com/highlander-go/highlander/zkregistry"
+)
+
+const (
+	lease          = 400 * time.Millisecond
+	sessionTimeout = 1200 * time.Millisecond
+	tick           = 200 * time.Millisecond
+	zkServers      = 3
+)
+
+// An ensemble is the model of ZooKeeper. Nodes run the real registry over it.
+type ensemble struct {
+	w        *world
+	model    *zkmodel.Model
+	hosts    map[zkmodel.Host]*process // guarded by the world's mu, as is the next one
+	sessions map[int64]*process
+}
+
+func newEnsemble(w *world) (*ensemble, error) {
+	e := &ensemble{w: w, hosts: make(map[zkmodel.Host]*process), sessions: make(map[int64]*process)}
+	var err error
+	e.model, err = zkmodel.New(zkmodel.Config{Servers: zkServers, Tick: tick, SyncLimit: 10, Election: 50 * time.Millisecond, Collect: 2 * time.Second,
+		Retry: 20 * time.Millisecond, Gate: e.gate})
+	return e, err
+}
+
+// gate is where requests of nodes enter the model, and where their answers leave it.
+func (e *ensemble) gate(ctx context.Context, at zkmodel.Point) zkmodel.Fate {
+	w := e.w
+	w.mu.Lock()
+	p := e.hosts[at.Client]
+	e.sessions[at.Session] = p
+	w.mu.Unlock()
+	what := at.Op + " " + at.Path
+	if at.Answer {
+		what += " answered"
+	}
+	r := p.enter(ctx, fmt.Sprintf("%s/%d %s", p.name, at.Session, what), delay{2 * time.Millisecond, lease})
+	switch {
+	case at.Answer || w.calm() || !r.chance(w.zkFaults):
+		return zkmodel.Deliver
+	case r.chance(0.5):
+		w.count("request to ZooKeeper lost")
+		return zkmodel.LoseRequest
+	default:
+		w.count("answer of ZooKeeper lost")
+		return zkmodel.LoseAnswer
+	}
+}
+
+// open connects a process. It tries until the process is to end.
+func (e *ensemble) open(p *process) (registry *zkregistry.Registry, err error) {
+	e.w.mu.Lock()
+	e.hosts[p.host] = p
+	e.w.mu.Unlock()
+	client, err := e.model.Client(p.host)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		ctx, cancel := context.WithTimeout(p.life, 2*sessionTimeout)
+		registry, err = zkregistry.Open(ctx, client, zkregistry.Options{Root: "/sim", Lease: p.machine.lease, SessionTimeout: sessionTimeout, Clock: p.clock, Probe: p.probe, StateDir: p.machine.state, Log: p.log()})
+		cancel()
+		if err == nil || p.pass(p.life, "open again", again) != nil {
+			return registry, err
+		}
+	}
+}
+
+// What follows is called by the scheduler alone.
+
+// cut holds all that is under way between the process and the ensemble for d; for ever if d is 0.
+func (e *ensemble) cut(p *process, d time.Duration) {
+	if p.cutOff++; p.cutOff == 1 {
+		for i := range zkServers {
+			e.model.CutBoth(zkmodel.Host(p.name), zkmodel.Server(i))
+		}
+	}
+	if d == 0 {
+		return
+	}
+	e.w.after(nil, p.name+" reaches ZooKeeper", uint64(e.w.now()), d, func() {
+		if p.cutOff--; p.cutOff == 0 {
+			for i := range zkServers {
+				e.model.HealBoth(zkmodel.Host(p.name), zkmodel.Server(i))
+			}
+		}
+	})
+}
+
+// expire ends a session of the process's.
+func (e *ensemble) expire(p *process) {
+	w := e.w
+	w.mu.Lock()
+	var sessions []int64
+	for id, owner := range e.sessions {
+		if owner == p {
+			sessions = append(sessions, id)
+		}
+	}
+	w.mu.Unlock()
+	for _, id := range slices.Sorted(slices.Values(sessions)) {
+		_ = e.model.Expire(id)
+	}
+}
+
+// trouble makes something happen to the ensemble, for d.
+func (e *ensemble) trouble(p *process, d time.Duration, r *rng) {
+	m, w, i := e.model, e.w, r.intn(zkServers)
+	id := fmt.Sprintf("zk%d", i)
+	switch r.intn(6) {
+	case 5: // it goes on to answer reads for a while
+		w.tracef("    zk%d hears nothing of the others", i)
+		for j := range zkServers {
+			m.CutBoth(zkmodel.Server(i), zkmodel.Server(j))
+		}
+		w.after(nil, id+" hears the others", r.next(), d, func() {
+			for j := range zkServers {
+				m.HealBoth(zkmodel.Server(i), zkmodel.Server(j))
+			}
+		})
+	case 0: // it hears of nothing new for a while
+		if leader := m.Leader(); leader >= 0 && leader != i {
+			w.tracef("    zk%d lags behind", i)
+			m.Delay(zkmodel.Server(leader), zkmodel.Server(i), d/2)
+			w.after(nil, id+" catches up", r.next(), d, func() { m.Delay(zkmodel.Server(leader), zkmodel.Server(i), 0) })
+		}
+	case 1:
+		w.tracef("    zk%d is elected", i)
+		_ = m.Elect(i)
+	case 2:
+		w.tracef("    zk%d is paused", i)
+		m.Pause(i)
+		w.after(nil, id+" goes on", r.next(), d, func() { m.Resume(i) })
+	case 3:
+		w.tracef("    zk%d is killed", i)
+		m.Kill(i)
+		w.after(nil, id+" starts", r.next(), d, func() { m.Start(i) })
+	case 4: // one way
+		w.tracef("    nothing gets from zk%d to %s", i, p.name)
+		m.Cut(zkmodel.Server(i), zkmodel.Host(p.name))
+		w.after(nil, id+" is heard", r.next(), d, func() {
+			if p.cutOff == 0 {
+				m.Heal(zkmodel.Server(i), zkmodel.Host(p.name))
+			}
+		})
+	}
+}
+
+// watched is a registry as a process sees it, and notes whose goroutine is whose, and how often a key was claimed.
+type watched struct {
+	object.Registry
+	p *process
+}
+
+func (r watched) Join(ctx context.Context, m object.Member) (object.Session, error) {
+	s, err := r.Registry.Join(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return watchedSession{s, r.p}, nil
+}
+
+type watchedSession struct {
+	object.Session
+	p *process
+}
+
+func (s watchedSession) Claim(ctx context.Context, key object.Key) (object.Claim, error) {
+	s.p.w.actors.become(s.p.name + " waker of " + key.ID)
+	c, err := s.Session.Claim(ctx, key)
+	if err == nil {
+		s.p.granted(key.ID)
+	}
+	return c, err
+}
+
+// probe asks another node whether it lives.
+func (p *process) probe(ctx context.Context, to object.Member) error {
+	w := p.w
+	unreached := func(how object.Suspicion) error {
+		return &object.UnreachableError{Member: to, How: how, Err: errTimeout}
+	}
+	id := p.name + " probes " + to.Incarnation.String()[:8]
+	r := p.enter(ctx, id, delay{time.Millisecond, 50 * time.Millisecond})
+	if p.isDead() {
+		return errDead
+	}
+	there, back := r.delay(packet), r.delay(packet)
+	n := r.next()
+	answer := newReply[struct{}](w)
+	w.after(nil, id+" arrives", n, there, func() {
+		w.mu.Lock()
+		q := w.cluster.members[to.Incarnation]
+		w.mu.Unlock()
+		net := w.cluster.network
+		switch {
+		case net.isCut(p.machine, q.machine) && !net.refuses(p.machine, q.machine):
+		case !q.at(to.Incarnation) || net.refuses(p.machine, q.machine):
+			w.after(p, id+" refused", n, back, func() { answer.settle(struct{}{}, unreached(object.Gone)) })
+		default:
+			w.after(q, id+" answers", n, 0, func() {
+				if !net.isCut(q.machine, p.machine) {
+					w.after(p, id+" answered", n, back, func() { answer.settle(struct{}{}, nil) })
+				}
+			})
+		}
+	})
+	_, err := answer.await(ctx)
+	if err != nil && ctx.Err() != nil {
+		return unreached(object.Silent)
+	}
+	return err
+}

@@ -1,0 +1,79 @@
+package sim_test
+
+var variants = []variant{
+	{"no lease check before a read's answer", []edit{{"object/table.go",
+		"snap == nil || !a.serving.lease.Valid()", "snap == nil"}}, "pauses", 80},
+	{"no lease check before a write's answer", []edit{{"object/commit.go",
+		"lease := a.serving.lease; !lease.Valid() && ", "lease := a.serving.lease; false && "}}, "cut off", 120},
+	{"no takeover wait", []edit{{"zkregistry/claim.go", "c.serveAt = object.ServeAt(lost)", "_ = lost"}}, "cut off", 20},
+	{"constant write id", []edit{{"object/commit.go", `	binary.LittleEndian.PutUint64(r.WriteID[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(r.WriteID[8:], rand.Uint64())
+`, `	_, _ = rand.Uint64, binary.LittleEndian
+`}}, "bad store", 120},
+	{"answer before the put", []edit{{"object/commit.go", `	if w.dirty {
+		a.put(w)`, `	if w.dirty {
+		for _, o := range w.batch {
+			o.answer(o.err)
+		}
+		w.batch = nil
+		a.put(w)`}}, "crashes", 20},
+	{"error answered before the put that it saw", []edit{{"object/work.go", `	w.ran = append(w.ran, o)
+`, `	if o.err != nil {
+		o.answer(o.err)
+		return
+	}
+	w.ran = append(w.ran, o)
+`}}, "crashes", 40},
+	{"412 taken as failure", []edit{{"object/rules.go", `	case r == putCondition:
+		return stepLook`, `	case r == putCondition:
+		return stepRefuse`}}, "bad store", 60},
+	{"load before the wait", []edit{
+		{"object/activation.go", `	if err := sleepUntil(ctx, a.serving.lease.Clock(), claim.ServeAt()); err != nil {
+		return nil, unavailable(key, fmt.Errorf("it waited for a lost owner's lease to be over: %w", err))
+	}
+`, ""},
+		{"object/activation.go", `	return a.decode(record, tag)
+}
+
+// A loaded`, `	if err := sleepUntil(ctx, a.serving.lease.Clock(), claim.ServeAt()); err != nil {
+		return nil, unavailable(key, err)
+	}
+	return a.decode(record, tag)
+}
+
+// A loaded`}}, "cut off", 400},
+	{"live listed before members, unguarded deletion", []edit{
+		{"zkregistry/connection.go", `	members, err := c.watch(ctx, c.paths.members(), &c.membersWatched)
+	if err != nil {
+		return nil, err
+	}
+	live, err := c.watch(ctx, c.paths.live(), &c.liveWatched)
+`, `	live, err := c.watch(ctx, c.paths.live(), &c.liveWatched)
+	if err != nil {
+		return nil, err
+	}
+	members, err := c.watch(ctx, c.paths.members(), &c.membersWatched)
+`},
+		{"zkregistry/lost.go", `			zk.CreateOp(r.paths.liveOf(pair), nil, zk.Ephemeral),
+			zk.DeleteOp(r.paths.liveOf(pair), zk.AnyVersion),
+`, ""}}, "moves", 240},
+	{"lost member deleted at once", []edit{{"zkregistry/lost.go",
+		"return object.ServeAt([]object.LostMember{l}) + time.Duration(min(rank, 10))*r.lease, ok", "return 0 * l.Seen, ok"}}, "cut off", 20},
+	{"takeover wait from one's own lease length", []edit{{"zkregistry/lost.go", "Lease: m.lease}", "Lease: r.lease + 0*m.lease}"}}, "cut off", 120},
+	{"connection reused after expiry", []edit{{"zkregistry/session.go", `			s.lease.End(errors.New("ZooKeeper has ended the session"))
+`, `			if again, err := s.registry.ensemble.Open(s.life, s.registry.timeout, s.connection.event); err == nil {
+				s.connection.Session = again
+				_, _ = again.Create(s.life, s.paths.liveOf(s.pair), nil, zk.Ephemeral)
+			}
+`}}, "moves", 30},
+	{"eviction without the version", []edit{{"zkregistry/evict.go",
+		"r.deletePair(ctx, c, pair, versions[pair])", "r.deletePair(ctx, c, pair, zk.AnyVersion)"}}, "cuts", 30},
+	{"eviction before the takeover wait", []edit{{"zkregistry/evict.go", "r.clock()+wait, nil)", "r.clock()+0*wait, nil)"}}, "cuts", 60},
+	{"live read before the container", []edit{
+		{"zkregistry/connection.go", "	last   *presence\n", "	last   *presence\n	early  *presence\n"},
+		{"zkregistry/claim.go", "	if err := s.contend(ctx, c); err != nil {\n", "	s.early, _ = s.presence(ctx)\n	if err := s.contend(ctx, c); err != nil {\n"},
+		{"zkregistry/registry.go", "	p, err := c.presence(ctx) // after the claim was seen: a pair is made before its claims\n",
+			"	p, err := c.early, error(nil)\n	if p == nil {\n		p, err = c.presence(ctx)\n	}\n"}}, "moves", 400},
+	{"restart proof taken from a living process", []edit{{"zkregistry/proof_linux.go",
+		"unix.LOCK_EX|unix.LOCK_NB); err != nil {", "unix.LOCK_EX|unix.LOCK_NB); err != nil && err != unix.EWOULDBLOCK {"}}, "restarts", 40},
+}
