@@ -347,7 +347,7 @@ func leftovers(t *testing.T, dir string) (names []string) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if name, _ := filepath.Rel(dir, path); name != ".lock" && !strings.HasPrefix(name, "check/") {
+		if name, _ := filepath.Rel(dir, path); name != ".lock" && name != "cluster" && !strings.HasPrefix(name, "check/") {
 			if _, err := persist.ParseBlobName(name); err != nil {
 				names = append(names, name)
 			}
