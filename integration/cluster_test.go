@@ -41,6 +41,40 @@ func (p place) node(t *testing.T, name string, args ...string) *node {
 	return newNode(t, name, append([]string{"-registry", p.registry, "-store", p.store, "-listen", freeAddr(t)}, args...)...)
 }
 
+// wired returns a node that reaches ZooKeeper and S3, and is reached by the others, over links only.
+func (p place) wired(t *testing.T, name string, args ...string) (*node, []*faults.Link) {
+	t.Helper()
+	var links []*faults.Link
+	link := func(target string) string {
+		l, err := faults.NewLink(target)
+		must(t, err)
+		t.Cleanup(l.Close)
+		links = append(links, l)
+		return l.Addr()
+	}
+	var addrs []string
+	for _, addr := range p.zooKeeper.Addrs {
+		addrs = append(addrs, link(addr))
+	}
+	s, listen := s3(t), freeAddr(t)
+	store := s.URL(p.root[1:], "http://"+link(strings.TrimPrefix(s.Endpoint, "http://")))
+	return p.node(t, name, append([]string{"-registry", "zk://" + strings.Join(addrs, ",") + p.root, "-store", store,
+		"-listen", listen, "-advertise", link(listen)}, args...)...), links
+}
+
+// cut has nothing go over the links any more, and mend everything.
+func cut(links []*faults.Link) {
+	for _, l := range links {
+		l.Set(faults.LinkFaults{ToServer: faults.Direction{Drop: true}, ToClient: faults.Direction{Drop: true}})
+	}
+}
+
+func mend(links []*faults.Link) {
+	for _, l := range links {
+		l.Set(faults.LinkFaults{})
+	}
+}
+
 // start starts three nodes.
 func (p place) start(t *testing.T, args ...string) []*node {
 	t.Helper()
@@ -55,32 +89,52 @@ func (p place) start(t *testing.T, args ...string) []*node {
 	return nodes
 }
 
-// liveSession returns the ZooKeeper session that an incarnation lives by.
-func (p place) liveSession(incarnation string) (id int64, err error) {
+// sessions returns the ephemeral nodes of the cluster by their sessions, as the leader has them: claims, and what nodes live by.
+func (p place) sessions() (map[int64][]string, error) {
 	leader, err := p.zooKeeper.Leader()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	dump, err := zkserver.Ask(p.zooKeeper.Addrs[leader], "dump") // sessions, each followed by its ephemeral nodes
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var session string
+	all := make(map[int64][]string)
+	var session int64
 	for line := range strings.Lines(dump) {
 		line = strings.TrimSpace(line)
 		if hex, ok := strings.CutPrefix(strings.TrimSuffix(line, ":"), "0x"); ok {
-			session = hex
+			n, err := strconv.ParseUint(hex, 16, 64)
+			if err != nil {
+				return nil, err
+			}
+			session = int64(n)
 		}
-		if strings.HasPrefix(line, p.root+"/live/"+incarnation) {
-			n, err := strconv.ParseUint(session, 16, 64)
-			return int64(n), err
+		if strings.HasPrefix(line, p.root+"/") {
+			all[session] = append(all[session], line)
+		}
+	}
+	return all, nil
+}
+
+// liveSession returns the ZooKeeper session that an incarnation lives by.
+func (p place) liveSession(incarnation string) (id int64, err error) {
+	all, err := p.sessions()
+	if err != nil {
+		return 0, err
+	}
+	for id, paths := range all {
+		for _, path := range paths {
+			if strings.HasPrefix(path, p.root+"/live/"+incarnation) {
+				return id, nil
+			}
 		}
 	}
 	return 0, fmt.Errorf("no session has a node %s/live/%s", p.root, incarnation)
 }
 
-// sessions notes the sessions by which the owners of the counters live. The function that it returns checks that they are the same.
-func (p place) sessions(t *testing.T, ask *node, ids []string) (unchanged func()) {
+// remember notes the sessions by which the owners of the counters live. The function that it returns checks that they are the same.
+func (p place) remember(t *testing.T, ask *node, ids []string) (unchanged func()) {
 	t.Helper()
 	before := make(map[string]int64) // by incarnation
 	for _, id := range ids {
@@ -130,6 +184,18 @@ func long(t *testing.T, otherwise time.Duration) time.Duration {
 	return d
 }
 
+// count is how often something is done, or of how many objects: few as a part of make test.
+func count(t *testing.T, otherwise int) int {
+	t.Helper()
+	set := os.Getenv("HIGHLANDER_COUNT")
+	if set == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(set)
+	must(t, err)
+	return n
+}
+
 func TestEveryNodeReachesEveryObject(t *testing.T) {
 	nodes := newPlace(t, "").start(t)
 	owners := make(map[string]bool)
@@ -155,11 +221,13 @@ func TestEveryNodeReachesEveryObject(t *testing.T) {
 	}
 }
 
-// kill -9 of the node that owns most, again and again, and it comes back each time.
+// kill -9 of the node that owns most, up to six times, and it comes back each time.
 func TestKilledOwnersLoseNothing(t *testing.T) {
 	nodes := newPlace(t, "").start(t)
 	l := startLoad(t, nodes, 200)
-	for end := time.Now().Add(long(t, 10*time.Second)); time.Now().Before(end); {
+	took := long(t, 10*time.Second)
+	for began, end := time.Now(), time.Now().Add(took); time.Now().Before(end); time.Sleep(time.Until(began)) {
+		began = began.Add(took / 6)
 		l.progress(500)
 		victim := l.busiest()
 		victim.kill()
@@ -172,8 +240,9 @@ func TestKilledOwnersLoseNothing(t *testing.T) {
 func TestRollingRestartIsNotNoticed(t *testing.T) {
 	nodes := newPlace(t, "").start(t)
 	l := startLoad(t, nodes, 200)
-	for _, n := range l.nodes {
+	for i, end := 0, time.Now().Add(long(t, 0)); i < len(nodes) || time.Now().Before(end); i++ {
 		l.progress(500)
+		n := l.nodes[i%len(nodes)]
 		n.closed(func() { // as a load balancer does; calls between the nodes go on
 			n.stop()
 			n.start()
@@ -283,7 +352,7 @@ func TestZooKeeperRestartsUnnoticed(t *testing.T) {
 	nodes := p.start(t)
 	l := startLoad(t, nodes, 20)
 	l.progress(200)
-	unchanged := p.sessions(t, nodes[0], l.ids)
+	unchanged := p.remember(t, nodes[0], l.ids)
 	for _, c := range containers {
 		must(t, c.Stop(t.Context()))
 		must(t, c.Start(t.Context()))
@@ -358,7 +427,7 @@ func TestFreezesBetweenNodesEvictNobody(t *testing.T) {
 	}
 	l := startLoad(t, nodes, 30)
 	l.progress(200)
-	unchanged := p.sessions(t, nodes[0], l.ids)
+	unchanged := p.remember(t, nodes[0], l.ids)
 	for end := time.Now().Add(long(t, 5*time.Second)); time.Now().Before(end); {
 		for _, link := range links {
 			link.Set(faults.LinkFaults{ToServer: faults.Direction{Hold: true}, ToClient: faults.Direction{Hold: true}})
@@ -481,47 +550,77 @@ func TestNodesThatCannotStartSayWhy(t *testing.T) {
 	}
 }
 
-// Figures: how long the objects of a killed owner are gone, with and without a state directory. HIGHLANDER_COUNT sets the number of kills.
+// Figures: how long an object is gone when its owner is killed, frozen or cut off, and when it is killed and started again with a state directory.
 func TestFailover(t *testing.T) {
-	count := 2
-	if set := os.Getenv("HIGHLANDER_COUNT"); set != "" {
-		var err error
-		count, err = strconv.Atoi(set)
-		must(t, err)
+	type victim struct {
+		*node
+		links []*faults.Link
 	}
-	for name, restart := range map[string]bool{"to another node": false, "to the same node with -state": true} {
+	for name, test := range map[string]struct {
+		rounds     int  // at most
+		back       bool // it is the owner itself that serves again
+		harm, heal func(victim)
+	}{
+		"killed":                         {rounds: 1000, harm: func(v victim) { v.kill() }, heal: func(v victim) { v.start() }},
+		"killed and started with -state": {rounds: 1000, back: true, harm: func(v victim) { v.kill() }, heal: func(v victim) { v.start() }},
+		"frozen":                         {rounds: 20, harm: func(v victim) { v.pause() }, heal: func(v victim) { v.resume() }},
+		"cut off":                        {rounds: 20, harm: func(v victim) { cut(v.links) }, heal: func(v victim) { mend(v.links) }},
+	} {
 		t.Run(name, func(t *testing.T) {
-			var args []string
 			p := newPlace(t, "")
 			var nodes []*node
+			links := make(map[*node][]*faults.Link)
 			for i := range 3 {
-				if restart {
+				var args []string
+				if test.back {
 					args = []string{"-state", t.TempDir()}
 				}
-				nodes = append(nodes, p.node(t, fmt.Sprint("n", i+1), args...))
-				nodes[i].start()
+				n, wires := p.wired(t, fmt.Sprint("n", i+1), args...)
+				n.start()
+				nodes, links[n] = append(nodes, n), wires
 			}
 			var took []time.Duration
-			for i := range count {
+			for i := range min(count(t, 2), test.rounds) {
 				id := fmt.Sprint("c", i)
-				owner, other, _ := owned(t, nodes, id)
-				owner.kill()
+				owner, other, before := owned(t, nodes, id)
+				session, err := p.liveSession(before.Incarnation)
+				must(t, err)
+				v := victim{owner, links[owner]}
 				began, asked := time.Now(), other
-				if restart {
-					owner.start()
-					asked = owner
+				test.harm(v)
+				if test.back {
+					began, asked = time.Now(), owner
+					test.heal(v)
 				}
 				eventually(t, time.Minute, id+" is served again", func() error {
-					_, err := asked.tryAdd(id, 1)
+					value, err := asked.tryAdd(id, 1)
+					if err == nil && value < 2 {
+						t.Fatalf("%s is %d after two adds", id, value)
+					}
 					return err
 				})
 				took = append(took, time.Since(began))
-				if !restart {
-					owner.start()
+				if test.back {
+					continue
 				}
+				test.heal(v)
+				eventually(t, time.Minute, "the owner's session is over", func() error {
+					if now, err := p.liveSession(before.Incarnation); err == nil && now == session {
+						return errors.New("it is alive")
+					}
+					return nil
+				})
+				owner.await()
 			}
-			slices.Sort(took)
-			t.Logf("%d kills: half served again within %v, 99%% within %v, all within %v", count, took[count/2], took[count*99/100], took[count-1])
+			report(t, name, took)
 		})
 	}
+}
+
+// report logs how long something took.
+func report(t *testing.T, what string, took []time.Duration) {
+	t.Helper()
+	slices.Sort(took)
+	n := len(took)
+	t.Logf("%s, %d times: half within %v, 99%% within %v, all within %v", what, n, took[n/2], took[n*99/100], took[n-1])
 }

@@ -106,12 +106,17 @@ func (n *node) await() {
 			n.t.Fatalf("node %s has ended: %v", n.name, n.cmd.ProcessState)
 		default:
 		}
-		status, body, err := call(n.t.Context(), http.MethodGet, n.URL()+"/readyz", "")
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("status %d: %s", status, body)
-		}
-		return err
+		return n.ready()
 	})
+}
+
+// ready returns nil when the node says that it is.
+func (n *node) ready() error {
+	status, body, err := call(n.t.Context(), http.MethodGet, n.URL()+"/readyz", "")
+	if err == nil && status != http.StatusOK {
+		err = &statusError{status, string(body)}
+	}
+	return err
 }
 
 // kill ends the process with SIGKILL, if there is one.
