@@ -266,10 +266,14 @@ func (w *way) call(to *Member) (reply []byte, err error) {
 		}
 		r.Caller, r.Path, w.encoded = From(w.ctx).Caller, updatePath(w.ctx), true
 	}
-	if reply, err = h.config.Transport.Call(w.ctx, *to, r); err == nil && (!w.cached || w.owner != to) {
+	if reply, err = h.config.Transport.Call(w.ctx, *to, r); err != nil {
+		return nil, err
+	}
+	h.peers.reached(to.Incarnation)
+	if !w.cached || w.owner != to {
 		w.learn(to)
 	}
-	return reply, err
+	return reply, nil
 }
 
 // learn notes who owns the object.

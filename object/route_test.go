@@ -293,6 +293,27 @@ func TestANodeThatCannotBeReachedIsPassedOver(t *testing.T) {
 	}
 }
 
+// A node that was out of reach for a moment is called as before once it has answered.
+func TestANodeThatAnswersAgainIsCalledAsBefore(t *testing.T) {
+	routed(t, []string{"a", "b"}, func(w *world, nodes []*node) {
+		id := w.placedAt(nodes, nodes[1])
+		w.mustAddAt(nodes[0], id, 1)
+		calls := 0
+		w.onCall = func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error) {
+			if calls++; calls == 1 {
+				return nil, &object.UnreachableError{Member: to, How: object.Silent, Err: errors.New("no route")}
+			}
+			return deliver()
+		}
+		w.mustAddAt(nodes[0], id, 2)
+		at := w.clock()
+		w.mustAddAt(nodes[0], id, 3)
+		if took := w.clock() - at; took > 0 || calls < 3 {
+			t.Errorf("the call after %d took %v", calls-1, took)
+		}
+	})
+}
+
 // lost makes the node unreachable for all others, and says how a call ends: sent or not.
 func (w *world) lost(n *node, sent bool) {
 	w.onCall = func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error) {
