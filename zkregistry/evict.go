@@ -90,14 +90,10 @@ func (r *Registry) evict(ctx context.Context, m object.Member) error {
 			return fmt.Errorf("%d of %d members are silent: it is the network, or this node", silent, all)
 		}
 	}
+	defer r.unreserve(ctx, c) // whatever comes of it: an answer may have been lost
 	if free, err := r.reserve(ctx, c, m, p); err != nil || !free {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
-		defer cancel()
-		persistently(ctx, func() error { return c.Delete(ctx, r.paths.evicting(), zk.AnyVersion) })
-	}()
 	return r.evictPairs(ctx, c, m, how, livePairs(p, m.Incarnation))
 }
 
@@ -108,19 +104,18 @@ func livePairs(p *presence, incarnation uuid.UUID) []string {
 // reserve makes this eviction the only one of the cluster: two at once would be the network. It waits while there is another one, and
 // returns false when the member has gone meanwhile.
 func (r *Registry) reserve(ctx context.Context, c *connection, m object.Member, p *presence) (bool, error) {
-	mine := []byte(strconv.FormatInt(c.ID(), 36))
 	for {
 		if len(livePairs(p, m.Incarnation)) == 0 {
 			return false, nil
 		}
-		_, err := c.Create(ctx, r.paths.evicting(), mine, zk.Ephemeral)
+		_, err := c.Create(ctx, r.paths.evicting(), reservation(c), zk.Ephemeral)
 		if err == nil {
 			return true, nil
 		}
 		if !errors.Is(err, zk.ErrNodeExists) && !errors.Is(err, zk.ErrConnectionLost) {
 			return false, err
 		}
-		if data, _, err := c.Get(ctx, r.paths.evicting()); err == nil && bytes.Equal(data, mine) {
+		if data, _, err := c.Get(ctx, r.paths.evicting()); err == nil && bytes.Equal(data, reservation(c)) {
 			return true, nil // made by an attempt whose answer was lost
 		}
 		if !sleepUntil(ctx, r.clock, r.clock()+retryPause, nil) {
@@ -131,6 +126,20 @@ func (r *Registry) reserve(ctx context.Context, c *connection, m object.Member, 
 		}
 	}
 }
+
+// unreserve lets others evict, if this node has kept them from it. It is tried until ctx ends or the connection does, which ends the reservation too.
+func (r *Registry) unreserve(ctx context.Context, c *connection) {
+	_ = persistently(ctx, func() error {
+		data, _, err := c.Get(ctx, r.paths.evicting())
+		if err != nil || !bytes.Equal(data, reservation(c)) {
+			return err
+		}
+		return c.Delete(ctx, r.paths.evicting(), zk.AnyVersion)
+	})
+}
+
+// reservation is what the node says that keeps others from evicting: whose it is.
+func reservation(c *connection) []byte { return strconv.AppendInt(nil, c.ID(), 36) }
 
 // evictPairs waits and removes the pairs, if none of them shows a sign of life.
 func (r *Registry) evictPairs(ctx context.Context, c *connection, m object.Member, how object.Suspicion, pairs []string) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/highlander-go/highlander/internal/zk"
+	"github.com/highlander-go/highlander/internal/zk/zkmodel"
 	"github.com/highlander-go/highlander/object"
 )
 
@@ -210,6 +211,55 @@ func TestAnEvictionWaitsForTheMembersOwnLease(t *testing.T) {
 		w.soon("it is evicted", func() bool { _, live := w.is(a); return !live })
 		if took := w.clock() - start; took < object.TakeoverWait(4*time.Second) {
 			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// ZooKeeper is out of reach when an eviction ends: others can evict all the same, once it is back.
+func TestAnEvictionThatIsOverHoldsUpNobody(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := newProbe()
+		n := w.node(Options{Probe: p.ask})
+		a := w.session("a")
+		b := n.join("b")
+		w.session("c")
+		time.Sleep(time.Second)
+		p.set(object.Silent, "a")
+		n.Suspect(a.Member(), object.Silent)
+		w.soon("an eviction has begun", func() bool { return w.children("/todo/evicting") != nil })
+		time.Sleep(2*object.TakeoverWait(DefaultLease) - time.Second)
+		w.must(w.Disconnect(b.Member()))
+		p.set(0, "a") // and so it is let off
+		time.Sleep(4 * time.Second)
+		w.must(w.Reconnect(b.Member()))
+		w.soon("the next eviction can begin", func() bool { return w.children("/todo/evicting") == nil })
+	})
+}
+
+// A reservation whose answer was lost does not stay when it turns out that there is nobody to evict.
+func TestAReservationForNothingDoesNotStay(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := newProbe()
+		n := w.node(Options{Probe: p.ask})
+		a := w.session("a")
+		n.join("b")
+		time.Sleep(time.Second)
+		p.set(object.Gone, "a")
+		reserve := func(op string) func(zkmodel.Point) bool {
+			return func(p zkmodel.Point) bool { return !p.Answer && p.Op == op && p.Path == "/todo/evicting" }
+		}
+		made, seen := w.gate.lose(zkmodel.LoseAnswer, reserve("create")), w.gate.lose(zkmodel.LoseRequest, reserve("get"))
+		n.Suspect(a.Member(), object.Gone)
+		<-made.caught
+		<-seen.caught
+		w.must(a.Retire(t.Context()))
+		w.soon("the eviction is over", func() bool {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return !n.evictor.running
+		})
+		if w.children("/todo/evicting") != nil {
+			t.Error("nobody else can evict")
 		}
 	})
 }
