@@ -307,15 +307,16 @@ func (c *claim) Release(ctx context.Context) error {
 
 // remove deletes c's child, and the container if that leaves it empty: ZooKeeper's own collector is slow. When it returns nil there is no child.
 func (s *session) remove(ctx context.Context, c *claim) error {
+	container := s.paths.container(c.key)
 	if c.name == "" {
 		if found, err := s.find(ctx, c); err != nil {
 			return err
 		} else if !found {
 			s.bytes.Add(-c.size())
+			_ = s.Delete(ctx, container, zk.AnyVersion) // it may be new: ZooKeeper collects none that never had a child
 			return nil
 		}
 	}
-	container := s.paths.container(c.key)
 	err := persistently(ctx, func() error {
 		return s.Multi(ctx, zk.DeleteOp(container+"/"+c.name, zk.AnyVersion), zk.DeleteOp(container, zk.AnyVersion))
 	})

@@ -346,3 +346,23 @@ func TestAReleaseSurvivesTheLossOfItsConnection(t *testing.T) {
 		w.claim(a, "k")
 	})
 }
+
+// A container in which nothing was ever made is collected by nobody.
+func TestAClaimThatWasNotMadeLeavesNoContainer(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.session("a")
+		w.must(w.claim(a, "other").Release(t.Context()))
+		trap := &trap{match: request(a, "create", "-"), fate: zkmodel.LoseRequest, release: make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		w.must(a.(*session).makeContainer(ctx, object.Key{Type: "list", ID: "k"}))
+		w.gate.set(trap)
+		result := w.goClaim(ctx, a, "k")
+		<-trap.caught
+		cancel()
+		close(trap.release)
+		if got := <-result; got.err == nil {
+			t.Fatal("the scene is not set: the claim was won")
+		}
+		w.soon("the container is gone", func() bool { return w.children(container("k")) == nil })
+	})
+}
