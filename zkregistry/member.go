@@ -25,8 +25,12 @@ type memberData struct {
 	Types   []object.Served `json:"types,omitempty"`
 }
 
-// unreadableLease is how long the leases of a member are taken to be that does not say so in a way that this program can read.
-const unreadableLease = time.Minute
+const (
+	maxLease = time.Minute
+
+	// unreadableLease is how long the leases of a member are taken to be that does not say so in a way that this program can read.
+	unreadableLease = maxLease
+)
 
 func encodeMember(m memberInfo) ([]byte, error) {
 	return json.Marshal(memberData{m.Name, m.Address, m.lease.Milliseconds(), m.Types})

@@ -25,7 +25,7 @@ const (
 type Options struct {
 	Root string // path of the node under which everything is, "/todo"; its parents are made where they lack
 
-	// Lease is the length of this node's leases. Zero: [DefaultLease].
+	// Lease is the length of this node's leases, 10 ms to a minute. Zero: [DefaultLease].
 	Lease time.Duration
 
 	// SessionTimeout is how long ZooKeeper keeps a session that it does not hear of. More than Lease. Zero: [DefaultSessionTimeout].
@@ -89,9 +89,9 @@ func Open(ctx context.Context, ensemble zk.Ensemble, o Options) (*Registry, erro
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	switch {
-	case o.SessionTimeout <= o.Lease || o.Lease < 10*time.Millisecond:
-		return nil, fmt.Errorf("zkregistry: the lease is %v, the session timeout %v: make the lease 10 ms at least, and the timeout longer, best three times as long",
-			o.Lease, o.SessionTimeout)
+	case o.SessionTimeout <= o.Lease || o.Lease < 10*time.Millisecond || o.Lease > maxLease:
+		return nil, fmt.Errorf("zkregistry: the lease is %v, the session timeout %v: make the lease 10 ms to %v, and the timeout longer, best three times as long",
+			o.Lease, o.SessionTimeout, maxLease)
 	case !strings.HasPrefix(o.Root, "/") || strings.HasSuffix(o.Root, "/") || strings.Contains(o.Root, "//") || len(o.Root) > 100:
 		return nil, fmt.Errorf("zkregistry: the root %q is no path such as /todo, of at most 100 bytes", o.Root)
 	}

@@ -64,7 +64,8 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		client, err := w.model.Client("x")
 		w.must(err)
 		for _, o := range []Options{{Root: ""}, {Root: "todo"}, {Root: "/todo/"}, {Root: "/a//b"}, {Root: "/" + strings.Repeat("x", 100)},
-			{Root: "/a", Lease: time.Millisecond}, {Root: "/a", Lease: 7 * time.Second}, {Root: "/a", Lease: 2 * time.Second, SessionTimeout: 2 * time.Second}} {
+			{Root: "/a", Lease: time.Millisecond}, {Root: "/a", Lease: 7 * time.Second}, {Root: "/a", Lease: 2 * time.Second, SessionTimeout: 2 * time.Second},
+			{Root: "/a", Lease: maxLease + 1, SessionTimeout: time.Hour}} {
 			if r, err := Open(t.Context(), client, o); err == nil {
 				t.Errorf("%+v is accepted", o)
 				r.Close()
