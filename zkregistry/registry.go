@@ -59,10 +59,10 @@ type Registry struct {
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
-	running sync.WaitGroup
-	changed chan struct{} // capacity 1: who is there may have changed
-	listed  chan struct{} // closed when members is known
-	turn    chan struct{} // held by who changes base
+	running sync.WaitGroup // goroutines, and those who join
+	changed chan struct{}  // capacity 1: who is there may have changed
+	listed  chan struct{}  // closed when members is known
+	turn    chan struct{}  // held by who changes base
 	evictor evictor
 
 	mu       sync.Mutex
@@ -189,6 +189,8 @@ func (r *Registry) connection(ctx context.Context) (*connection, error) {
 		return nil, unavailable("connect to ZooKeeper", errClosed)
 	}
 	c = newConnection(r.paths)
+	ctx, cancel := r.untilClosed(ctx)
+	defer cancel()
 	over := false // guarded by mu: the session may be over before it is known
 	var err error
 	c.Session, err = r.ensemble.Open(ctx, r.timeout, func(e zk.Event) {
@@ -204,7 +206,7 @@ func (r *Registry) connection(ctx context.Context) (*connection, error) {
 		r.poke()
 	})
 	if err != nil {
-		return nil, unavailable("connect to ZooKeeper", err)
+		return nil, unavailable("connect to ZooKeeper", r.orClosed(err))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -212,6 +214,21 @@ func (r *Registry) connection(ctx context.Context) (*connection, error) {
 		r.base = c
 	}
 	return c, nil
+}
+
+// untilClosed returns a context that ends with ctx, or when the registry is closed.
+func (r *Registry) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(r.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// orClosed is err, or that the registry is closed: that is then the cause of all else.
+func (r *Registry) orClosed(err error) error {
+	if r.life.Err() != nil {
+		return errClosed
+	}
+	return err
 }
 
 // poke has attend look again.
@@ -288,9 +305,11 @@ func (r *Registry) Members(ctx context.Context) ([]object.Member, error) {
 // Close ends all sessions that have not retired, as a crash would, and closes the connections.
 func (r *Registry) Close() error {
 	r.mu.Lock()
-	r.stop() // under mu: nobody starts a goroutine after it
+	r.stop() // under mu: nobody starts a goroutine, or joins, after it
 	r.mu.Unlock()
 	r.running.Wait()
+	r.turn <- struct{}{} // who makes a connection has come to the end of it
+	defer func() { <-r.turn }()
 	r.mu.Lock()
 	base := r.base
 	r.base = nil

@@ -61,10 +61,13 @@ func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, e
 		s.stop()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	defer r.running.Done()
+	ctx, cancel := r.untilClosed(ctx)
+	defer cancel()
 	if s.Session, err = r.ensemble.Open(ctx, r.timeout, s.event); err != nil {
 		s.stop()
 		r.strike(s)
-		return nil, unavailable(what, err)
+		return nil, unavailable(what, r.orClosed(err))
 	}
 	if granted := s.Timeout(); granted <= r.lease {
 		err = fmt.Errorf("ZooKeeper grants a session timeout of %v, which is not longer than the lease of %v: raise its maxSessionTimeout or shorten the lease", granted, r.lease)
@@ -75,6 +78,8 @@ func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, e
 	case errors.Is(err, zk.ErrNodeExists): // the pair is not ours
 		r.strike(s)
 		return nil, errors.Join(fmt.Errorf("%s: it has joined already: %w", what, err), s.end(ctx, errRetired))
+	case r.life.Err() != nil:
+		return nil, errors.Join(unavailable(what, errClosed), s.Retire(ctx))
 	case err != nil:
 		return nil, errors.Join(err, s.Retire(ctx))
 	}
@@ -83,7 +88,7 @@ func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, e
 	return s, nil
 }
 
-// enroll enters the session into the registry's books.
+// enroll enters the session into the registry's books. Close waits from now on, until Join has returned.
 func (r *Registry) enroll(s *session) error {
 	if err := r.proof.record(s.member.Incarnation); err != nil {
 		return err
@@ -97,6 +102,7 @@ func (r *Registry) enroll(s *session) error {
 		return errors.New("it has joined already: give each session of an incarnation its own number")
 	}
 	r.own[s.pair], r.sessions[s] = true, true
+	r.running.Add(1)
 	return nil
 }
 
