@@ -1,7 +1,7 @@
 # make test is the one test command. What it needs: Go, and Docker for the tests in integration/, which say so where they skip it.
 GO ?= go
 
-.PHONY: test integration kills failover drain crowd election check bench crash stress sim fuzz todo cluster cluster-down
+.PHONY: test integration kills failover drain crowd election freezes check bench crash stress sim fuzz todo cluster cluster-down
 
 # Tests that count bytes and allocations, which the race detector distorts, and the simulation, whose runs it makes differ; then all tests, under it.
 test:
@@ -18,12 +18,15 @@ integration:
 # Measurements on real servers, without the race detector; docs/scale.md has figures.
 # kills: kill -9 of the busiest node, six times in DURATION, then rolling restarts for DURATION.
 # failover: how long objects are gone when their owner is killed, COUNT times over, killed and started again, frozen, or cut off. make failover COUNT=50
+# freezes, as root: for DURATION packets between nodes are lost, by rules of iptables for their ports alone, and each node in turn freezes.
 # drain, crowd, election: a node with COUNT objects drains; is killed; ZooKeeper elects a leader while nodes own COUNT objects. make crowd COUNT=60000
 measure = cd integration && HIGHLANDER_DURATION=$(DURATION) HIGHLANDER_COUNT=$(COUNT) $(GO) test -timeout 0 -count 1 -v -run
 kills:
 	$(measure) 'TestKilledOwners|TestRollingRestart'
 failover:
 	$(measure) TestFailover
+freezes:
+	$(measure) TestLossAndFreezes
 drain:
 	$(measure) TestManyObjectsDrain
 crowd:

@@ -20,15 +20,17 @@ type load struct {
 	t     *testing.T
 	ids   []string
 	nodes []*entrance
+	pause time.Duration // of each client after an add
 
 	ctx     context.Context
 	end     context.CancelFunc
 	working sync.WaitGroup
 
-	mu      sync.Mutex
-	tallies map[string]*tally
-	waits   []time.Duration // from the first attempt of each add until it was acknowledged
-	refused int
+	mu          sync.Mutex
+	tallies     map[string]*tally
+	waits       []time.Duration // from the first attempt of each add until it was acknowledged
+	refused     int
+	lastUnknown error // of an add
 }
 
 // An entrance is a node that clients call, unless it is closed to them.
@@ -47,7 +49,13 @@ type tally struct {
 // startLoad has clients add to n counters until stop.
 func startLoad(t *testing.T, nodes []*node, n int) *load {
 	t.Helper()
-	l := &load{t: t, tallies: make(map[string]*tally)}
+	return startPacedLoad(t, nodes, n, clients, 0)
+}
+
+// startPacedLoad has so many clients add to n counters until stop, each of which pauses after each add.
+func startPacedLoad(t *testing.T, nodes []*node, n, clients int, pause time.Duration) *load {
+	t.Helper()
+	l := &load{t: t, pause: pause, tallies: make(map[string]*tally)}
 	l.ctx, l.end = context.WithCancel(context.Background())
 	for i := range n {
 		id := fmt.Sprint("counter", i)
@@ -76,6 +84,7 @@ func (l *load) work() {
 		for !l.add(id, delta, began) && l.ctx.Err() == nil {
 			time.Sleep(10 * time.Millisecond)
 		}
+		time.Sleep(l.pause)
 	}
 }
 
@@ -110,6 +119,7 @@ func (l *load) add(id string, delta int64, began time.Time) bool {
 	}
 	l.tallies[id].doubt += delta
 	l.tallies[id].lost++
+	l.lastUnknown = err
 	return true
 }
 
@@ -155,6 +165,9 @@ func (l *load) check() {
 		if t := l.tallies[id]; value < t.sum || value > t.sum+t.doubt {
 			l.t.Errorf("%s is %d; acknowledged: %d, unknown: %d", id, value, t.sum, t.doubt)
 		}
+	}
+	if l.lastUnknown != nil {
+		l.t.Logf("the last add whose outcome is unknown: %v", l.lastUnknown)
 	}
 	slices.Sort(l.waits)
 	if n := len(l.waits); n > 0 {
