@@ -73,10 +73,6 @@ func (r *Registry) evictSuspects() {
 // evict removes the pairs of a member that is gone or silent, once it is sure that their leases are over: a pair's live node that nobody has
 // written for a takeover wait is removed in a transaction that fails if its version has changed. If it succeeds, nobody need wait.
 func (r *Registry) evict(ctx context.Context, m object.Member) error {
-	how := r.seen(ctx, m)
-	if how == 0 {
-		return nil // it answers
-	}
 	c, err := r.connection(ctx)
 	if err != nil {
 		return err
@@ -84,6 +80,14 @@ func (r *Registry) evict(ctx context.Context, m object.Member) error {
 	p, err := c.presence(ctx)
 	if err != nil {
 		return err
+	}
+	last, err := r.lastSigns(ctx, c, livePairs(p, m.Incarnation))
+	if err != nil {
+		return err
+	}
+	how := r.seen(ctx, m)
+	if how == 0 {
+		return nil // it answers
 	}
 	if how == object.Silent {
 		if silent, all := r.countSilent(ctx, m); 2*silent >= all {
@@ -94,7 +98,7 @@ func (r *Registry) evict(ctx context.Context, m object.Member) error {
 	if free, err := r.reserve(ctx, c, m, p); err != nil || !free {
 		return err
 	}
-	return r.evictPairs(ctx, c, m, how, livePairs(p, m.Incarnation))
+	return r.evictPairs(ctx, c, m, how, last)
 }
 
 func livePairs(p *presence, incarnation uuid.UUID) []string {
@@ -141,10 +145,15 @@ func (r *Registry) unreserve(ctx context.Context, c *connection) {
 // reservation is what the node says that keeps others from evicting: whose it is.
 func reservation(c *connection) []byte { return strconv.AppendInt(nil, c.ID(), 36) }
 
-// evictPairs waits and removes the pairs, if none of them shows a sign of life.
-func (r *Registry) evictPairs(ctx context.Context, c *connection, m object.Member, how object.Suspicion, pairs []string) error {
-	versions := make(map[string]int32)
-	var wait time.Duration
+// Signs are what a member's pairs showed at a moment.
+type signs struct {
+	versions map[string]int32 // of the live nodes: each renewal raises it
+	at       time.Duration    // by when they had been read
+	wait     time.Duration    // after which the leases are over that were renewed before
+}
+
+func (r *Registry) lastSigns(ctx context.Context, c *connection, pairs []string) (signs, error) {
+	s := signs{versions: make(map[string]int32)}
 	for _, pair := range pairs {
 		var version int32
 		err := persistently(ctx, func() (err error) {
@@ -154,23 +163,38 @@ func (r *Registry) evictPairs(ctx context.Context, c *connection, m object.Membe
 		if errors.Is(err, zk.ErrNoNode) {
 			continue
 		} else if err != nil {
-			return err
+			return s, err
 		}
 		info, _, err := r.member(ctx, c, pair)
 		if err != nil {
-			return err
+			return s, err
 		}
-		versions[pair] = version
-		wait = max(wait, object.TakeoverWait(info.lease))
+		s.versions[pair] = version
+		s.wait = max(s.wait, object.TakeoverWait(info.lease))
 	}
+	s.at = r.clock()
+	return s, nil
+}
+
+// evictPairs waits and removes the pairs, if none of them has shown a sign of life since.
+func (r *Registry) evictPairs(ctx context.Context, c *connection, m object.Member, how object.Suspicion, last signs) error {
+	versions, wait := last.versions, last.wait
 	if how == object.Silent {
-		wait *= 2 // it may only be slow
+		// It may only be slow: it gets twice as long, of which it had been silent for a while when it was reported. This is over before
+		// ZooKeeper ends its session, whereupon everybody would have to wait.
+		wait = max(wait, 2*wait-probeTimeout)
 	}
-	if !sleepUntil(ctx, r.clock, r.clock()+wait, nil) {
+	until := last.at + wait
+	if how == object.Silent {
+		if !sleepUntil(ctx, r.clock, until-probeTimeout, nil) {
+			return ctx.Err()
+		}
+		if r.seen(ctx, m) == 0 {
+			return nil
+		}
+	}
+	if !sleepUntil(ctx, r.clock, until, nil) {
 		return ctx.Err()
-	}
-	if how == object.Silent && r.seen(ctx, m) == 0 {
-		return nil
 	}
 	for _, pair := range slices.Sorted(maps.Keys(versions)) {
 		err := persistently(ctx, func() error { return r.deletePair(ctx, c, pair, versions[pair]) })

@@ -68,7 +68,7 @@ var variants = []variant{
 `}}, "moves", 30},
 	{"eviction without the version", []edit{{"zkregistry/evict.go",
 		"r.deletePair(ctx, c, pair, versions[pair])", "r.deletePair(ctx, c, pair, zk.AnyVersion)"}}, "cuts", 30},
-	{"eviction before the takeover wait", []edit{{"zkregistry/evict.go", "r.clock()+wait, nil)", "r.clock()+0*wait, nil)"}}, "cuts", 60},
+	{"eviction before the takeover wait", []edit{{"zkregistry/evict.go", "until := last.at + wait", "until := last.at + 0*wait"}}, "cuts", 60},
 	{"live read before the container", []edit{
 		{"zkregistry/connection.go", "	last   *presence\n", "	last   *presence\n	early  *presence\n"},
 		{"zkregistry/claim.go", "	if err := s.contend(ctx, c); err != nil {\n", "	s.early, _ = s.presence(ctx)\n	if err := s.contend(ctx, c); err != nil {\n"},
