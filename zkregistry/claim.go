@@ -293,11 +293,7 @@ func (c *claim) Release(ctx context.Context) error {
 	if !s.giveUp(c) || s.lease.Err() != nil {
 		return nil
 	}
-	err := s.acquire(ctx, false)
-	if err == nil {
-		defer s.free()
-		err = s.remove(ctx, c)
-	}
+	err := s.removeTogether(ctx, c)
 	if err == nil || s.lease.Err() != nil {
 		return nil
 	}

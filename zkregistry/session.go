@@ -43,13 +43,16 @@ type session struct {
 	attempts uint64
 	held     map[object.Key]*claim
 	left     []*claim // children that are to be deleted
+	removals []*removal
+
+	removing chan struct{} // held by who deletes the children of removals
 }
 
 // Join implements [object.Registry].
 func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, error) {
 	s := &session{
 		connection: newConnection(r.paths), registry: r, member: m, pair: pairName(m), lease: object.NewLease(r.clock, r.lease, r.timeout),
-		slots: make(chan struct{}, maxInFlight), leavings: make(chan struct{}, 1), renewed: make(chan struct{}), held: make(map[object.Key]*claim),
+		slots: make(chan struct{}, maxInFlight), leavings: make(chan struct{}, 1), removing: make(chan struct{}, 1), renewed: make(chan struct{}), held: make(map[object.Key]*claim),
 	}
 	s.life, s.stop = context.WithCancel(r.life)
 	what := fmt.Sprintf("join as %s", s.pair)
