@@ -9,35 +9,33 @@ import (
 // maxTogether is how many claims are released in one transaction. Their paths are a fraction of what ZooKeeper takes in one (jute.maxbuffer).
 const maxTogether = 64
 
-// A removal is a claim whose child is to be deleted together with others'.
+// A removal is a claim whose child is to be deleted together with others'. Who has the turn may look at its fields.
 type removal struct {
 	*claim
-	done chan bool // capacity 1: true when it is deleted, false when it must be deleted alone
+	tried, deleted bool
 }
 
 // removeTogether is remove for claims that were won. One transaction of a session is under way at a time, and what comes meanwhile shares the next
 // one: a node that drains writes a few for all of its objects, not one for each.
 func (s *session) removeTogether(ctx context.Context, c *claim) error {
-	mine := &removal{c, make(chan bool, 1)}
+	mine := &removal{claim: c}
 	s.mu.Lock()
 	s.removals = append(s.removals, mine)
 	s.mu.Unlock()
-	for {
-		select {
-		case deleted := <-mine.done:
-			if deleted {
-				return nil
-			}
-			if err := s.acquire(ctx, false); err != nil {
-				return err
-			}
-			defer s.free()
-			return s.remove(ctx, c)
-		case s.removing <- struct{}{}:
-			s.removeSome(ctx)
-			<-s.removing
-		}
+	s.removing <- struct{}{} // the turn, which nobody holds for longer than his own time for releasing lasts
+	for !mine.tried {
+		s.removeSome(ctx)
 	}
+	deleted := mine.deleted
+	<-s.removing
+	if deleted {
+		return nil
+	}
+	if err := s.acquire(ctx, false); err != nil {
+		return err
+	}
+	defer s.free()
+	return s.remove(ctx, c)
 }
 
 // removeSome deletes the children of the claims that wait, if that can be done in one transaction, and their containers.
@@ -46,9 +44,6 @@ func (s *session) removeSome(ctx context.Context) {
 	some := s.removals[:min(len(s.removals), maxTogether)]
 	s.removals = s.removals[len(some):]
 	s.mu.Unlock()
-	if len(some) == 0 {
-		return
-	}
 	var ops []zk.Op
 	var size int64
 	for _, r := range some {
@@ -65,6 +60,6 @@ func (s *session) removeSome(ctx context.Context) {
 		s.bytes.Add(-size)
 	}
 	for _, r := range some {
-		r.done <- err == nil
+		r.tried, r.deleted = true, err == nil
 	}
 }

@@ -42,8 +42,8 @@ type session struct {
 	renewed  chan struct{} // closed at the next renewal
 	attempts uint64
 	held     map[object.Key]*claim
-	left     []*claim // children that are to be deleted
-	removals []*removal
+	left     []*claim   // children that are to be deleted
+	removals []*removal // claims that are being released
 
 	removing chan struct{} // held by who deletes the children of removals
 }
