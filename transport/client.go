@@ -217,7 +217,11 @@ func (e *Endpoint) connect(ctx context.Context, to object.Member) (*client, erro
 	if l := p.client.Load(); l != nil {
 		return l, nil
 	} else if ctx.Err() != nil {
-		return nil, notMade(to, fmt.Errorf("it was not connected in time: %w", ctx.Err()))
+		err := fmt.Errorf("it was not connected in time: %w", ctx.Err())
+		if p.failure != nil {
+			err = fmt.Errorf("%w; the last time: %v", err, p.failure) // this says nothing of what the error matches
+		}
+		return nil, notMade(to, err)
 	}
 	return nil, failed(to, false, p.failure)
 }

@@ -339,6 +339,30 @@ func TestAFailureToConnectIsToldForAWhile(t *testing.T) {
 	})
 }
 
+// Who has no time to see another attempt fail is told why the last one did.
+func TestACallThatIsNotConnectedInTimeSaysWhyNotBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dials := 0
+		client := open(t, Config{dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if dials++; dials == 1 {
+				return nil, fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+		to := object.Member{Incarnation: uuid.New(), Address: "b"}
+		client.Call(t.Context(), to, ask("x"))
+		time.Sleep(redialAfter)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err := client.Call(ctx, to, ask("x"))
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "refused") {
+			t.Error(err)
+		}
+		client.Close()
+	})
+}
+
 // A peer that sends requests, or pings, and does not read the answers is served no more than it may have in flight.
 func TestAPeerThatDoesNotReadItsAnswers(t *testing.T) {
 	for _, kind := range []byte{kindRequest, kindPing} {
