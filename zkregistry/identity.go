@@ -16,6 +16,9 @@ func (r *Registry) Identity(ctx context.Context) (data []byte, version int32, er
 	c, err := r.connection(ctx)
 	if err == nil {
 		err = persistently(ctx, func() error {
+			if err := c.Sync(ctx, r.paths.root); err != nil { // a root that was founded a moment ago must not look new
+				return err
+			}
 			data, version, err = c.Get(ctx, r.paths.root)
 			return err
 		})

@@ -76,3 +76,24 @@ func TestARootThatIsTakenOverIsWaitedFor(t *testing.T) {
 		w.soon("the wait ends", func() bool { return len(w.children("/todo/members")) == 1 })
 	})
 }
+
+// A root that was founded a moment ago through another server must not look new.
+func TestAnIdentityIsReadAsItWasWrittenLast(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var nodes []*modelNode // spread over the servers
+		for range 6 {
+			nodes = append(nodes, w.node(Options{}))
+		}
+		for i, writer := range nodes {
+			_, version, err := writer.Identity(t.Context())
+			w.must(err)
+			want := string(rune('a' + i))
+			w.must(writer.SetIdentity(t.Context(), []byte(want), version, 0))
+			for _, n := range nodes {
+				if data, _, err := n.Identity(t.Context()); string(data) != want || err != nil {
+					t.Errorf("%q, %v; want %q", data, err, want)
+				}
+			}
+		}
+	})
+}
