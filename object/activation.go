@@ -327,7 +327,7 @@ func (a *activation) purge(ctx context.Context) {
 	a.mu.Lock()
 	tag, tombstone := a.tag, a.version > 0 && !a.exists && a.phase == leaving && a.work == nil
 	a.mu.Unlock()
-	if !tombstone || !a.serving.lease.Valid() {
+	if !tombstone || !a.serving.lease.Valid() || memoryIsShort() { // that lets objects go before their time
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)

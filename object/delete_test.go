@@ -3,6 +3,7 @@ package object_test
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,6 +143,26 @@ func TestATombstoneIsPurgedWhenItIsIdle(t *testing.T) {
 			w.mustAdd(n, 1, 1)
 		})
 	}
+}
+
+// An object that is let go early, for want of memory, keeps its tombstone: writes that come late are still to be expected.
+func TestATombstoneOutlivesAShortageOfMemory(t *testing.T) {
+	inWorld(t, func(w *world) {
+		blobs := persist.NewMemory()
+		w.store.Committer = persist.NewClusterRecords(blobs, 1, true)
+		n := w.node("n")
+		w.mustAdd(n, 5, 5)
+		w.mustDelete(n)
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(1))
+		time.Sleep(object.DefaultIdle / 2)
+		synctest.Wait()
+		if _, ok, err := w.registry.Owner(w.Context(), object.Key{Type: "counter", ID: "a"}); ok || err != nil {
+			t.Fatalf("the scene is not set: it was not let go, %v", err)
+		}
+		if names, err := blobs.List(w.Context(), "", "", 10); len(names) != 1 || err != nil {
+			t.Errorf("the store has %v, %v", names, err)
+		}
+	})
 }
 
 // What exists is not purged.
