@@ -573,3 +573,57 @@ func TestANodeWithoutASessionCallsOthers(t *testing.T) {
 		})
 	}
 }
+
+// Two nodes that each name the other one are not called on and on: after a pause the call begins anew.
+func TestNodesThatNameEachOtherAreLeftAloneForAMoment(t *testing.T) {
+	routed(t, []string{"a", "b", "c"}, func(w *world, nodes []*node) {
+		id := w.placedAt(nodes, nodes[1])
+		at, calls := w.clock(), 0
+		w.onCall = func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error) {
+			if calls++; w.clock() != at || calls > 20 {
+				return deliver()
+			}
+			other := nodes[1]
+			if to.Incarnation == other.id {
+				other = nodes[2]
+			}
+			return nil, &object.NotOwnerError{Key: r.Key, Owner: object.Member{Incarnation: other.id, Name: "other", Address: "here"}}
+		}
+		w.mustAddAt(nodes[0], id, 1)
+		if calls > 20 || w.clock() == at {
+			t.Errorf("%d calls, at once", calls)
+		}
+	})
+}
+
+// What a method has met elsewhere, of another object, does not say that the method did not run.
+func TestARefusalOfAnotherObjectIsTheMethodsError(t *testing.T) {
+	routed(t, []string{"a", "b"}, func(w *world, nodes []*node) {
+		id, calls := w.placedAt(nodes, nodes[1]), 0
+		w.onCall = func(object.Member, *object.Request, func() ([]byte, error)) ([]byte, error) {
+			calls++
+			return nil, &object.NotOwnerError{Key: object.Key{Type: "counter", ID: "another"}, Err: errors.New("not here")}
+		}
+		var refused *object.NotOwnerError
+		if _, err := add.Call(w.Context(), counters.On(nodes[0]).Ref(id), 1); !errors.As(err, &refused) || calls != 1 {
+			t.Errorf("after %d calls: %v", calls, err)
+		}
+	})
+}
+
+// A node without a lease will have one again.
+func TestANodeWithoutALeaseIsCalledAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.serves = []string{"counter"}
+		w.node("server")
+		w.serves = []string{}
+		client, calls := w.node("client"), 0
+		w.onCall = func(_ object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error) {
+			if calls++; calls == 1 {
+				return nil, &object.NotOwnerError{Key: r.Key, Err: object.ErrNoLease}
+			}
+			return deliver()
+		}
+		w.mustAddAt(client, "x", 1)
+	})
+}
