@@ -113,7 +113,7 @@ func (c *cluster) fault(kind string, p *process, other *machine, d time.Duration
 	}
 	switch kind {
 	case "pause":
-		p.pause(d)
+		c.pause(p, d, r)
 	case "crash":
 		c.crash(p, r)
 	case "cut off from ZooKeeper":
@@ -123,6 +123,12 @@ func (c *cluster) fault(kind string, p *process, other *machine, d time.Duration
 		p.storeBack = w.now() + d/2 + r.upTo(d/2)
 	case "session expired":
 		c.ensemble.expire(p)
+	case "all sessions expired": // and all come back at once
+		for _, p := range c.all {
+			if !p.dead {
+				c.ensemble.expire(p)
+			}
+		}
 	case "trouble in ZooKeeper":
 		c.ensemble.trouble(p, d, r)
 	case "one way cut":
@@ -148,7 +154,17 @@ func (c *cluster) fault(kind string, p *process, other *machine, d time.Duration
 // cutOff cuts the process off from ZooKeeper, which sometimes does not wait long to expire its session: a takeover must wait for its lease.
 func (c *cluster) cutOff(p *process, d time.Duration, r *rng) {
 	c.ensemble.cut(p, d)
-	if r.chance(0.6) {
+	c.mayExpire(p, r)
+}
+
+// pause pauses the process; its session may be expired meanwhile, as by cutOff.
+func (c *cluster) pause(p *process, d time.Duration, r *rng) {
+	p.pause(d)
+	c.mayExpire(p, r)
+}
+
+func (c *cluster) mayExpire(p *process, r *rng) {
+	if r.chance(0.5) {
 		c.w.after(nil, p.name+" expires unseen", r.next(), r.upTo(lease/2), func() {
 			c.w.count("session expired unseen")
 			c.ensemble.expire(p)

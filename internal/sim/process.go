@@ -225,15 +225,15 @@ func (p *process) pause(d time.Duration) {
 }
 
 // mishap is what may happen to a process at any gate.
-func (p *process) mishap(r *rng) {
-	w := p.w
+func (p *process) mishap(drawn rng) {
+	w, r := p.w, &drawn
 	switch x := r.float(); {
 	case w.calm():
 	case x < w.pauseAtGate:
 		d := r.pauseLength()
 		w.after(nil, p.name+" PAUSE", r.next(), 0, func() {
-			w.tracef("%s is paused for %v", p.name, d)
-			p.pause(d)
+			w.tracef("    %s is paused for %v", p.name, d)
+			w.cluster.pause(p, d, r)
 		})
 	case x < w.pauseAtGate+w.crashAtGate:
 		w.after(nil, p.name+" CRASH", r.next(), 0, func() { w.cluster.crash(p, r) })

@@ -29,7 +29,7 @@ type ensemble struct {
 func newEnsemble(w *world) (*ensemble, error) {
 	e := &ensemble{w: w, hosts: make(map[zkmodel.Host]*process), sessions: make(map[int64]*process)}
 	var err error
-	e.model, err = zkmodel.New(zkmodel.Config{Servers: zkServers, Tick: tick, SyncLimit: 10, Election: 50 * time.Millisecond, Collect: 2 * time.Second,
+	e.model, err = zkmodel.New(zkmodel.Config{Servers: zkServers, Tick: tick, SyncLimit: 20, Election: 50 * time.Millisecond, Collect: 2 * time.Second,
 		Retry: 20 * time.Millisecond, Gate: e.gate})
 	return e, err
 }
@@ -45,7 +45,11 @@ func (e *ensemble) gate(ctx context.Context, at zkmodel.Point) zkmodel.Fate {
 	if at.Answer {
 		what += " answered"
 	}
-	r := p.enter(ctx, fmt.Sprintf("%s/%d %s", p.name, at.Session, what), delay{2 * time.Millisecond, lease})
+	id := fmt.Sprintf("%s/%d %s", p.name, at.Session, what)
+	r := p.enter(ctx, id, delay{w.zkTakes, lease})
+	if at.Answer && !w.calm() && r.chance(w.zkSlow) {
+		p.enter(ctx, id+" late", delay{lease, lease})
+	}
 	switch {
 	case at.Answer || w.calm() || !r.chance(w.zkFaults):
 		return zkmodel.Deliver
@@ -114,17 +118,33 @@ func (e *ensemble) expire(p *process) {
 	}
 }
 
+// newest is the last session of the process's that has made a request; 0 if there is none.
+func (e *ensemble) newest(p *process) (session int64) {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	for id, owner := range e.sessions {
+		if owner == p {
+			session = max(session, id)
+		}
+	}
+	return session
+}
+
 // trouble makes something happen to the ensemble, for d.
 func (e *ensemble) trouble(p *process, d time.Duration, r *rng) {
 	m, w, i := e.model, e.w, r.intn(zkServers)
+	kind := r.intn(7)
+	if at := m.ServerOf(e.newest(p)); kind >= 5 && at >= 0 {
+		i = at
+	}
 	id := fmt.Sprintf("zk%d", i)
-	switch r.intn(6) {
-	case 5: // it goes on to answer reads for a while
+	switch kind {
+	case 5, 6: // the one that the process is connected to: if it does not lead, it goes on to answer reads from its past
 		w.tracef("    zk%d hears nothing of the others", i)
 		for j := range zkServers {
 			m.CutBoth(zkmodel.Server(i), zkmodel.Server(j))
 		}
-		w.after(nil, id+" hears the others", r.next(), d, func() {
+		w.after(nil, id+" hears the others", r.next(), max(d, 2*sessionTimeout), func() {
 			for j := range zkServers {
 				m.HealBoth(zkmodel.Server(i), zkmodel.Server(j))
 			}

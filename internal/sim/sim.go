@@ -86,7 +86,7 @@ func (w *world) build(folder func() string) (err error) {
 		if w.stateDirs {
 			m.state = folder()
 		}
-		w.after(nil, m.name+" start", 0, r.upTo(time.Second), m.start)
+		w.after(nil, m.name+" start", 0, r.upTo(100*time.Millisecond), m.start)
 	}
 	c.ensemble, err = newEnsemble(w)
 	return err

@@ -262,7 +262,8 @@ func (p *process) enter(ctx context.Context, id string, usual delay) rng {
 		return r
 	}
 	d := r.delay(usual)
-	p.mishap(&r)
+	r.next()
+	p.mishap(r)
 	gate := newReply[struct{}](w)
 	p.parked(gate)
 	w.after(p, id, n, d, func() { gate.settle(struct{}{}, nil) })
