@@ -23,6 +23,7 @@ import (
 // guarded by the registry's mu.
 type evictor struct {
 	suspects map[uuid.UUID]object.Member
+	spared   map[uuid.UUID]time.Duration // until when members are left alone that have turned out to live, though they cannot be reached from here
 	running  bool
 }
 
@@ -34,14 +35,19 @@ func (r *Registry) Suspect(m object.Member, _ object.Suspicion) {
 	if r.probe == nil {
 		return
 	}
+	now := r.clock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.life.Err() != nil {
 		return
 	}
 	if r.evictor.suspects == nil {
-		r.evictor.suspects = make(map[uuid.UUID]object.Member)
+		r.evictor.suspects, r.evictor.spared = make(map[uuid.UUID]object.Member), make(map[uuid.UUID]time.Duration)
 	}
+	if now < r.evictor.spared[m.Incarnation] {
+		return
+	}
+	delete(r.evictor.spared, m.Incarnation)
 	r.evictor.suspects[m.Incarnation] = m
 	if !r.evictor.running {
 		r.evictor.running = true
@@ -200,6 +206,7 @@ func (r *Registry) evictPairs(ctx context.Context, c *connection, m object.Membe
 		err := persistently(ctx, func() error { return r.deletePair(ctx, c, pair, versions[pair]) })
 		switch {
 		case errors.Is(err, zk.ErrBadVersion):
+			r.spare(m)
 			return errors.New("it has renewed its lease meanwhile: it lives, though this node cannot reach it")
 		case err != nil && !errors.Is(err, zk.ErrNoNode):
 			return err
@@ -207,6 +214,14 @@ func (r *Registry) evictPairs(ctx context.Context, c *connection, m object.Membe
 		r.log.Warn("a member that cannot be reached was evicted: its objects can be claimed", "member", m.Name, "pair", pair, "after", wait)
 	}
 	return nil
+}
+
+// spare leaves a member alone for a session timeout: while this node tries to evict it, in vain, nobody else can be evicted.
+func (r *Registry) spare(m object.Member) {
+	until := r.clock() + r.timeout
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evictor.spared[m.Incarnation] = until
 }
 
 // seen returns what is seen of a member now; 0: it answers, if only that it takes no calls.

@@ -96,6 +96,42 @@ func TestAMemberThatRenewsIsNotEvicted(t *testing.T) {
 	})
 }
 
+// A member that lives at an address where nothing answers does not keep others from being evicted.
+func TestAMemberThatLivesIsLeftAloneForAWhile(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		p := newProbe()
+		n := w.node(Options{Probe: p.ask})
+		a, dead := w.session("a"), w.session("dead")
+		n.join("b")
+		time.Sleep(time.Second)
+		p.set(object.Gone, "a", "dead")
+		suspect := func(m object.Member) {
+			n.Suspect(m, object.Gone)
+			w.soon("it was looked into", func() bool {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				return !n.evictor.running
+			})
+		}
+		suspect(a.Member())
+		asked := p.asked["a"]
+		w.must(w.Disconnect(dead.Member()))
+		suspect(a.Member())
+		if p.asked["a"] != asked {
+			t.Error("it was suspected again at once")
+		}
+		suspect(dead.Member())
+		if _, live := w.is(dead); live {
+			t.Error("the dead one lives on")
+		}
+		time.Sleep(DefaultSessionTimeout)
+		suspect(a.Member())
+		if p.asked["a"] == asked {
+			t.Error("it is never suspected again")
+		}
+	})
+}
+
 // The version is that of a moment before the wait: a renewal in between makes the eviction void.
 func TestAnEvictionIsOfTheVersionThatWasSeen(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

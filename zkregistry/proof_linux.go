@@ -20,6 +20,7 @@ import (
 type proof struct {
 	dir  string
 	lock *os.File
+	id   string // of the lock
 
 	mu           sync.Mutex
 	incarnations []uuid.UUID
@@ -28,6 +29,7 @@ type proof struct {
 // proofData is the form of the file, JSON.
 type proofData struct {
 	Boot         string      `json:"boot"`
+	Lock         string      `json:"lock"` // device and inode of the lock: a copy of the folder proves nothing
 	Incarnations []uuid.UUID `json:"incarnations"`
 }
 
@@ -67,7 +69,12 @@ func (r *Registry) openProof(dir string) (dead []uuid.UUID, err error) {
 		}
 		return nil, what(os.NewSyscallError("flock", err))
 	}
-	p := &proof{dir: dir, lock: lock}
+	var file unix.Stat_t
+	if err := unix.Fstat(int(lock.Fd()), &file); err != nil {
+		lock.Close()
+		return nil, what(err)
+	}
+	p := &proof{dir: dir, lock: lock, id: fmt.Sprintf("%d:%d", file.Dev, file.Ino)}
 	before, err := p.read()
 	if err != nil {
 		lock.Close()
@@ -79,7 +86,7 @@ func (r *Registry) openProof(dir string) (dead []uuid.UUID, err error) {
 		return nil, what(err)
 	}
 	r.proof = p
-	if before.Boot != boot {
+	if before.Boot != boot || before.Lock != p.id {
 		return nil, nil
 	}
 	p.incarnations = before.Incarnations // until they are buried
@@ -137,7 +144,7 @@ func (p *proof) write() error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(proofData{boot, p.incarnations})
+	data, err := json.Marshal(proofData{boot, p.id, p.incarnations})
 	if err != nil {
 		return err
 	}

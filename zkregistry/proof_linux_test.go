@@ -53,6 +53,10 @@ func TestWithoutAProofThePredecessorIsLeftAlone(t *testing.T) {
 			w.must(err)
 			w.must(os.WriteFile(file, []byte(strings.Replace(string(data), boot, uuid.NewString(), 1)), 0o600))
 		},
+		"a copy of the folder": func(t *testing.T, w *world, dir string, n *modelNode, a object.Session) {
+			w.must(os.Rename(dir, dir+"-original")) // its process lives
+			w.must(os.CopyFS(dir, os.DirFS(dir+"-original")))
+		},
 		"cut short": func(t *testing.T, w *world, dir string, n *modelNode, a object.Session) {
 			w.kill(n, a)
 			w.must(os.Truncate(filepath.Join(dir, proofFile), 20))
