@@ -356,6 +356,7 @@ func (h *Host) Drain(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("object: node %s: %d objects were not drained in time: %w", h.config.Node, len(all), ctx.Err())
 		default:
+			slices.SortStableFunc(all, func(a, b *activation) int { return a.serving.member.Session - b.serving.member.Session }) // a session releases many at once
 			release(ctx, all, false)
 		}
 	}

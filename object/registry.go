@@ -94,7 +94,7 @@ type Claim interface {
 type NotOwnerError struct {
 	Key   Key
 	Owner Member // zero if that is not known
-	Err   error  // why who was asked cannot own the key; nil if that is because Owner does
+	Err   error  // why who was asked cannot own the key; nil if that is because Owner does. With Owner: why that one, who was asked, cannot answer
 }
 
 func (e *NotOwnerError) Error() string {

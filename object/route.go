@@ -309,9 +309,11 @@ func (w *way) judge(at *Member, err error) error {
 	switch {
 	case !errors.As(err, &refused) || refused.Key != w.r.Key:
 		return err // the method's, or for another reason no other node's business
-	case refused.Owner.Incarnation != uuid.Nil:
+	case refused.Owner.Incarnation != uuid.Nil && !errors.Is(err, ErrUnavailable):
 		w.redirect(at, refused.Owner)
 		return nil
+	case refused.Owner.Incarnation != uuid.Nil && w.isListed(refused.Owner): // its lease has lapsed: others would claim the object in vain
+		return opaque{err}
 	}
 	w.last = bare(w.r.Key, err)
 	closed := errors.Is(err, ErrClosed)
@@ -416,9 +418,11 @@ func (w *way) pause() error {
 }
 
 // listed tells whether the owner is a live member, as far as is known.
-func (w *way) listed() bool {
+func (w *way) listed() bool { return w.isListed(*w.owner) }
+
+func (w *way) isListed(owner Member) bool {
 	members, err := w.table.host.config.Registry.Members(w.ctx)
-	return err != nil || slices.ContainsFunc(members, func(m Member) bool { return m.Incarnation == w.owner.Incarnation })
+	return err != nil || slices.ContainsFunc(members, func(m Member) bool { return m.Incarnation == owner.Incarnation })
 }
 
 func (h *Host) isSelf(m Member) bool {

@@ -314,6 +314,33 @@ func TestANodeThatAnswersAgainIsCalledAsBefore(t *testing.T) {
 	})
 }
 
+// An owner whose lease has lapsed for long says that it is unavailable, and nobody claims its object in vain, unless the registry has given it up.
+func TestAnOwnerWithoutItsLeaseIsStillTheOwner(t *testing.T) {
+	routed(t, []string{"a", "b", "c"}, func(w *world, nodes []*node) {
+		id := w.placedAt(nodes, nodes[1])
+		w.mustAddAt(nodes[0], id, 1)
+		w.onCall = func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error) {
+			if to.Incarnation == nodes[1].id {
+				return nil, object.NewRemoteError(&object.NotOwnerError{Key: r.Key, Owner: to, Err: object.ErrUnavailable})
+			}
+			return deliver()
+		}
+		others := w.callsTo(nodes[2])
+		r := background(func() (int64, error) { return add.Call(w.Context(), counters.On(nodes[0]).Ref(id), 1) })
+		synctest.Wait()
+		if !r.over() {
+			t.Fatal("the call waits")
+		}
+		w.mustFail(r, object.ErrUnavailable)
+		if w.callsTo(nodes[2]) != others || w.ownerOf(nodes, id) != nodes[1] {
+			t.Error("another node was asked to claim the object")
+		}
+		w.registry.Disconnect(nodes[1].id)
+		time.Sleep(sessionTimeout + object.TakeoverWait(leaseLength))
+		w.mustAddAt(nodes[0], id, 2)
+	})
+}
+
 // lost makes the node unreachable for all others, and says how a call ends: sent or not.
 func (w *world) lost(n *node, sent bool) {
 	w.onCall = func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error) {

@@ -155,8 +155,8 @@ func (t *table) find(ctx context.Context, id string, from origin) (*activation, 
 				return a, nil
 			} else if ctx.Err() != nil {
 				return nil, unavailable(key, err)
-			} else if s.lease.Err() == nil {
-				return nil, refuse(key, unavailable(key, err))
+			} else if s.lease.Err() == nil { // it is still the owner: when the registry answers again, others need not ask it all at once
+				return nil, &NotOwnerError{Key: key, Owner: s.member, Err: unavailable(key, err)}
 			}
 		}
 		// The session is over. When its objects have been torn down they can wake under the next one.
