@@ -165,12 +165,21 @@ func (n *Node) open(ctx context.Context, definitions []object.Definition) (err e
 	if n.store, err = persist.Open(ctx, config.Store); err != nil {
 		return fmt.Errorf("Config.Store: %w", err)
 	}
-	can, err := persist.Check(ctx, n.store)
-	if err != nil {
-		return fmt.Errorf("Config.Store: %w", err)
+	var can persist.Capabilities
+	checked := make(chan error, 1)
+	go func() { // meanwhile: both take a while, and a node that starts again should be back soon
+		var err error
+		can, err = persist.Check(ctx, n.store)
+		checked <- err
+	}()
+	if err = n.openRegistry(ctx); err != nil {
+		err = fmt.Errorf("Config.Registry: %w", err)
 	}
-	if err := n.openRegistry(ctx); err != nil {
-		return fmt.Errorf("Config.Registry: %w", err)
+	if failed := <-checked; failed != nil {
+		err = errors.Join(fmt.Errorf("Config.Store: %w", failed), err)
+	}
+	if err != nil {
+		return err
 	}
 	if n.identity, err = meet(ctx, n.root, inStore(config.Store, n.store), n.wanted()); err != nil {
 		return err
