@@ -32,6 +32,10 @@ type Config struct {
 	// predecessor is dead, and need not wait for it. Empty: it waits like everybody else.
 	StateDir string
 
+	// StopOnDisconnect is for a node on ZooKeeper that would rather not be available than answer from memory for the rest of its lease: whenever a
+	// connection to ZooKeeper is lost, be it for a moment, all objects that were claimed through it are let go and wake anew.
+	StopOnDisconnect bool
+
 	// Cluster is the cluster's name: nodes of other clusters are refused. At most 255 bytes. Empty: "highlander".
 	Cluster string
 
@@ -108,6 +112,8 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	} else if c.StateDir != "" {
 		wrong = append(wrong, errors.New("Config.StateDir is for nodes on ZooKeeper: leave it out"))
+	} else if c.StopOnDisconnect {
+		wrong = append(wrong, errors.New("Config.StopOnDisconnect is for nodes on ZooKeeper: leave it out"))
 	}
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = cmp.Or(c.zookeeper.SessionTimeout, 3*c.Lease)
@@ -203,7 +209,7 @@ func (n *Node) openRegistry(ctx context.Context) error {
 	}
 	r, err := zkregistry.Open(ctx, ensemble, zkregistry.Options{
 		Root: config.zookeeper.Root, Lease: config.Lease, SessionTimeout: config.SessionTimeout, StateDir: config.StateDir,
-		Probe: n.endpoint.Ping, Log: config.Log,
+		StopOnDisconnect: config.StopOnDisconnect, Probe: n.endpoint.Ping, Log: config.Log,
 	})
 	if err != nil {
 		return err

@@ -32,6 +32,8 @@ type session struct {
 	held     int               // claims in the registry's table
 	released []*claim          // given up while cut off, still in the table
 	retiring bool              // Retire was called
+	report   object.StoreState // to be told with the next renewal
+	told     object.StoreState
 }
 
 func (s *session) pair() pair { return pair{s.member.Incarnation, s.member.Session} }
@@ -77,7 +79,7 @@ func (s *session) renew() {
 	if s.state != live || r.cut[s.member.Incarnation] != nil {
 		return
 	}
-	s.renewed = r.clock()
+	s.renewed, s.told = r.clock(), s.report
 	if lag := r.lag[s.member.Incarnation]; lag > 0 {
 		r.mu.Unlock()
 		s.await(s.renewed + lag)
@@ -135,6 +137,29 @@ func (s *session) Claim(ctx context.Context, key object.Key) (object.Claim, erro
 	return c, nil
 }
 
+// ReportStore implements [object.StoreReporter].
+func (s *session) ReportStore(state object.StoreState) {
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	s.report = state
+}
+
+// StoreReports implements [object.StoreReporter]. It waits only while the session is cut off, until ctx ends.
+func (s *session) StoreReports(ctx context.Context) (reports []object.StoreReport, err error) {
+	r := s.registry
+	if err := r.reach(ctx, s.member.Incarnation, s.lease.Done()); err != nil {
+		return nil, fmt.Errorf("ask how other nodes' stores do: %w", err)
+	}
+	defer r.mu.Unlock()
+	r.timeOut()
+	for _, other := range r.sessions {
+		if other.state == live && other.member.Incarnation != s.member.Incarnation {
+			reports = append(reports, object.StoreReport{Member: other.member, State: other.told})
+		}
+	}
+	return reports, nil
+}
+
 // Retire implements [object.Session]. It ends the lease and stops the renewals at once, and waits for the
 // registry only while the session is cut off; if ctx ends first, the session leaves when it is connected again.
 func (s *session) Retire(ctx context.Context) error {
@@ -158,3 +183,5 @@ var (
 	errLost    = errors.New("the registry has declared the session lost; join with a new incarnation")
 	errRetired = errors.New("the session was retired")
 )
+
+var _ object.StoreReporter = (*session)(nil)

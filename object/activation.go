@@ -155,6 +155,7 @@ func (a *activation) load(ctx context.Context) (*loaded, error) {
 	step, cancel = context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	record, tag, err := a.table.host.config.Committer.Load(step, key)
+	a.table.host.store.note(ctx, key, err)
 	if err != nil {
 		a.table.host.config.Log.Error("an object could not be loaded", "object", key, "error", err)
 		return nil, unavailable(key, fmt.Errorf("it could not be loaded: %w", err))

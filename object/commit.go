@@ -109,6 +109,7 @@ func (a *activation) write(ctx context.Context, r *Record, last Record, prev Tag
 	config, key, doubt := &a.table.host.config, a.key(), false
 	for attempt := 0; ; attempt++ {
 		tag, err := config.Committer.Commit(ctx, key, r, prev)
+		a.table.host.store.note(ctx, key, err)
 		result := resultOf(err)
 		step := afterPut(result, doubt)
 		switch step {
@@ -136,6 +137,7 @@ func (a *activation) write(ctx context.Context, r *Record, last Record, prev Tag
 func (a *activation) look(ctx context.Context, r *Record, last Record, wrote, doubt bool) written {
 	for attempt := 0; ; attempt++ {
 		record, tag, err := a.table.host.config.Committer.Load(ctx, a.key())
+		a.table.host.store.note(ctx, a.key(), err)
 		var f found
 		switch {
 		case errors.Is(err, ErrUnreadable):

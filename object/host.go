@@ -48,6 +48,7 @@ type Host struct {
 	owners owners // of objects that live elsewhere
 	peers  peers
 	self   atomic.Pointer[uuid.UUID] // this node's incarnation, once it has a session
+	store  storeHealth
 
 	seed   uint64        // of the host's pauses: a hash of the node's name
 	sweeps atomic.Uint32 // counts sweeps for idle objects
@@ -150,6 +151,7 @@ func (h *Host) Serve(ctx context.Context, session Session) error {
 	s := &serving{host: h, session: session, lease: session.Lease(), member: session.Member(), ctx: life, tasks: make(chan *activation)}
 	defer s.tearDown(end)
 	h.serve(s)
+	s.workers.Go(s.attendStore)
 	s.sweep(ctx)
 	return s.lease.Err()
 }

@@ -184,6 +184,9 @@ func (t *table) activation(ctx context.Context, id string, from origin) (*activa
 	} else if err != nil {
 		return nil, nil, err
 	}
+	if err := t.host.mayWake(key); err != nil {
+		return nil, nil, refuse(key, err)
+	}
 	t.host.adding.RLock()
 	defer t.host.adding.RUnlock()
 	if err := s.mayAdd(ctx); err == errMoved {

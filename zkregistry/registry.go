@@ -38,6 +38,10 @@ type Options struct {
 	// Empty: others, and the process itself, wait for the predecessor's leases.
 	StateDir string
 
+	// StopOnDisconnect ends a session as soon as its connection is lost, be it for a moment, instead of serving for the rest of the lease: for
+	// applications that would rather not be available.
+	StopOnDisconnect bool
+
 	// Probe asks a member whether it lives. Nil: members that others suspect are not evicted; ZooKeeper's word is waited for. The error
 	// is an [*object.UnreachableError] that says what was seen.
 	Probe func(context.Context, object.Member) error
@@ -56,6 +60,8 @@ type Registry struct {
 	probe    func(context.Context, object.Member) error
 	log      *slog.Logger
 	proof    *proof
+
+	stopOnDisconnect bool
 
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
@@ -99,7 +105,7 @@ func Open(ctx context.Context, ensemble zk.Ensemble, o Options) (*Registry, erro
 		ensemble: ensemble, paths: layout{o.Root}, lease: o.Lease, timeout: o.SessionTimeout, clock: o.Clock, probe: o.Probe, log: o.Log,
 		changed: make(chan struct{}, 1), listed: make(chan struct{}), turn: make(chan struct{}, 1),
 		known: make(map[string]memberInfo), lost: make(map[string]object.LostMember), own: make(map[string]bool),
-		sessions: make(map[*session]bool),
+		sessions: make(map[*session]bool), stopOnDisconnect: o.StopOnDisconnect,
 	}
 	r.life, r.stop = context.WithCancel(context.Background())
 	if err := r.open(ctx, o); err != nil {

@@ -37,6 +37,7 @@ type session struct {
 	slots    chan struct{}
 	leavings chan struct{} // capacity 1: there is something in left
 	bytes    atomic.Int64  // of the paths of all claims
+	store    atomic.Int64  // the object.StoreState that renewals write
 
 	mu       sync.Mutex
 	renewed  chan struct{} // closed at the next renewal
@@ -67,7 +68,7 @@ func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, e
 	defer r.running.Done()
 	ctx, cancel := r.untilClosed(ctx)
 	defer cancel()
-	if s.Session, err = r.ensemble.Open(ctx, r.timeout, s.event); err != nil {
+	if s.Session, err = r.ensemble.Open(ctx, r.timeout, s.hear); err != nil {
 		s.stop()
 		r.strike(s)
 		return nil, unavailable(what, r.orClosed(err))
@@ -89,6 +90,14 @@ func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, e
 	s.running.Go(s.keepRenewing)
 	s.running.Go(s.deleteLeft)
 	return s, nil
+}
+
+// hear takes in an event of the session's.
+func (s *session) hear(e zk.Event) {
+	s.event(e)
+	if e.Type == zk.Disconnected && s.registry.stopOnDisconnect {
+		s.lease.End(errors.New("the connection to ZooKeeper was lost, and StopOnDisconnect is set"))
+	}
 }
 
 // enroll enters the session into the registry's books. Close waits from now on, until Join has returned.
@@ -180,7 +189,7 @@ func (s *session) renew(sent time.Duration) error {
 	ctx, cancel := context.WithTimeout(s.life, s.registry.timeout)
 	defer cancel()
 	s.renewing.Store(int64(sent))
-	err := s.Set(ctx, s.paths.liveOf(s.pair), nil, zk.AnyVersion)
+	err := s.Set(ctx, s.paths.liveOf(s.pair), encodeLive(object.StoreState(s.store.Load())), zk.AnyVersion)
 	if err != nil {
 		return err
 	}
