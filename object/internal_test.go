@@ -165,3 +165,44 @@ func TestNothingWakesAfterADrain(t *testing.T) {
 		}
 	})
 }
+
+func TestHowAStoreDoes(t *testing.T) {
+	var (
+		failure    = errors.New("503")
+		over, stop = context.WithCancel(t.Context())
+	)
+	stop()
+	type step struct {
+		notes []error // since the look before
+		ctx   context.Context
+		times int
+		want  StoreState // after the looks
+	}
+	for name, steps := range map[string][]step{
+		"at first":                   {{nil, t.Context(), 20, StoreUnknown}},
+		"an answer is good for 5 s":  {{[]error{nil}, t.Context(), 1, StoreAnswers}, {nil, t.Context(), 4, StoreAnswers}, {nil, t.Context(), 1, StoreUnknown}},
+		"all of these are answers":   {{[]error{ErrConditionFailed}, t.Context(), 1, StoreAnswers}, {[]error{ErrNoBlob}, t.Context(), 4, StoreAnswers}, {[]error{ErrUnreadable}, t.Context(), 5, StoreAnswers}},
+		"a failure of 10 s":          {{[]error{failure}, t.Context(), 9, StoreUnknown}, {nil, t.Context(), 1, StoreFails}, {nil, t.Context(), 100, StoreFails}},
+		"an answer ends it":          {{[]error{failure}, t.Context(), 10, StoreFails}, {[]error{ErrNoBlob}, t.Context(), 1, StoreAnswers}},
+		"an answer now and then":     {{[]error{failure}, t.Context(), 9, StoreUnknown}, {[]error{nil, failure}, t.Context(), 9, StoreUnknown}, {nil, t.Context(), 1, StoreFails}},
+		"a refusal says nothing":     {{[]error{ErrRefused}, t.Context(), 20, StoreUnknown}},
+		"nor does it end a failure":  {{[]error{failure}, t.Context(), 10, StoreFails}, {[]error{ErrRefused}, t.Context(), 1, StoreFails}},
+		"nor what is cut short":      {{[]error{failure}, over, 20, StoreUnknown}},
+		"it fails again right after": {{[]error{failure}, t.Context(), 10, StoreFails}, {[]error{nil, failure}, t.Context(), 1, StoreAnswers}, {nil, t.Context(), 9, StoreFails}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var h storeHealth
+			for i, s := range steps {
+				for _, err := range s.notes {
+					h.note(s.ctx, Key{"number", "x"}, err)
+				}
+				for range s.times {
+					h.look()
+				}
+				if got := h.state(); got != s.want {
+					t.Fatalf("step %d: %v; want %v", i, got, s.want)
+				}
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -505,25 +506,27 @@ func TestADrainingNodeIsNotAskedAgain(t *testing.T) {
 func TestAStoreThatFailsAtOneNodeSendsCallsToTheNext(t *testing.T) {
 	routed(t, []string{"a", "b"}, func(w *world, nodes []*node) {
 		id := w.placedAt(nodes, nodes[1])
-		failing, loads := 1, 0
+		var failing, loads atomic.Int32
+		failing.Store(1)
 		failure := errors.New("503")
 		w.store.onLoad = func(_ context.Context, _ object.Key, load func() (*object.Record, object.Tag, error)) (*object.Record, object.Tag, error) {
-			if loads++; loads <= failing {
+			if loads.Add(1) <= failing.Load() {
 				return nil, "", failure
 			}
 			return load()
 		}
 		w.mustAddAt(nodes[0], id, 1)
-		if w.ownerOf(nodes, id) != nodes[0] || loads != 2 {
-			t.Errorf("%d loads, owner %v", loads, w.ownerOf(nodes, id))
+		if w.ownerOf(nodes, id) != nodes[0] || loads.Load() != 2 {
+			t.Errorf("%d loads, owner %v", loads.Load(), w.ownerOf(nodes, id))
 		}
 		w.letGo()
 		at := w.clock()
-		loads, failing = 0, 100
+		loads.Store(0)
+		failing.Store(100)
 		_, err := add.Call(w.Context(), counters.On(nodes[0]).Ref(id), 1)
 		refused := new(object.NotOwnerError)
-		if !errors.Is(err, object.ErrUnavailable) || errors.As(err, &refused) || loads != 2 || w.clock() != at {
-			t.Errorf("after %d loads and %v: %v", loads, w.clock()-at, err)
+		if !errors.Is(err, object.ErrUnavailable) || errors.As(err, &refused) || loads.Load() != 2 || w.clock() != at {
+			t.Errorf("after %d loads and %v: %v", loads.Load(), w.clock()-at, err)
 		}
 	})
 }

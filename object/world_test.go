@@ -41,6 +41,7 @@ type world struct {
 	// Of nodes that are made from now on.
 	placement object.Placement
 	serves    []string
+	committer object.Committer // nil: the store
 
 	// onCall stands between the nodes. While calls are made it is changed with mu held.
 	onCall func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error)
@@ -108,8 +109,12 @@ type branch struct {
 func (w *world) node(name string) *node {
 	w.Helper()
 	n := &node{world: w}
+	var committer object.Committer = w.store
+	if w.committer != nil {
+		committer = w.committer
+	}
 	h, err := object.NewHost(object.HostConfig{
-		Node: name, Registry: watched{w.registry, w}, Committer: w.store, Transport: w, Env: w.env, Grow: n.grow, Placement: w.placement, Serves: w.serves,
+		Node: name, Registry: watched{w.registry, w}, Committer: committer, Transport: w, Env: w.env, Grow: n.grow, Placement: w.placement, Serves: w.serves,
 		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.Output(), w.log), nil)),
 	}, w.types...)
 	if err != nil {

@@ -26,6 +26,8 @@ type flaw struct {
 	disconnect func(*world, object.Member) error
 	members    func(*world, []object.Member) []object.Member
 	suspect    func(*world, object.Member)
+	report     func(object.StoreState) object.StoreState
+	reports    func(*session, []object.StoreReport) []object.StoreReport
 }
 
 var flaws = []flaw{
@@ -57,6 +59,23 @@ var flaws = []flaw{
 		name:     "new members are not listed",
 		caughtBy: []string{"MembersAreListed"},
 		members:  func(*world, []object.Member) []object.Member { return nil },
+	},
+	{
+		name:     "a store that fails is not reported",
+		caughtBy: []string{"StoreReportsReachOthers"},
+		report: func(state object.StoreState) object.StoreState {
+			if state == object.StoreFails {
+				return object.StoreUnknown
+			}
+			return state
+		},
+	},
+	{
+		name:     "a session is told its own report",
+		caughtBy: []string{"StoreReportsReachOthers"},
+		reports: func(s *session, sound []object.StoreReport) []object.StoreReport {
+			return append(sound, object.StoreReport{Member: s.Member()})
+		},
 	},
 	{
 		name:     "whom one node suspects is lost",

@@ -74,3 +74,33 @@ func suspicionTakesNothingFromTheHealthy(t T, c Cluster) {
 	s.refused(b, key("k"), a)
 	s.noWait(s.claim(b, key("other")), "nobody was lost")
 }
+
+// What a member reports of its store reaches the other nodes with its renewals, while it is live, and not itself.
+func storeReportsReachOthers(t T, c Cluster) {
+	s := newScene(t, c)
+	a, b := s.join("a"), s.join("b")
+	reporter, ok := a.(object.StoreReporter)
+	if !ok {
+		s.Skipf("sessions are no object.StoreReporter")
+	}
+	s.storesAre(b, object.StoreReport{Member: a.Member()})
+	for _, state := range []object.StoreState{object.StoreAnswers, object.StoreFails, object.StoreUnknown, object.StoreFails} {
+		reporter.ReportStore(state)
+		s.storesAre(b, object.StoreReport{Member: a.Member(), State: state})
+	}
+	s.storesAre(a, object.StoreReport{Member: b.Member()})
+	s.retire(a)
+	s.storesAre(b)
+}
+
+// storesAre waits until the session is told these reports.
+func (s *scene) storesAre(session object.Session, want ...object.StoreReport) {
+	s.Helper()
+	s.soon(fmt.Sprintf("the reports are %v", want), func() bool {
+		ctx, cancel := s.within()
+		defer cancel()
+		got, err := session.(object.StoreReporter).StoreReports(ctx)
+		s.must("ask how stores do", err)
+		return len(got) == len(want) && (len(got) == 0 || reflect.DeepEqual(got, want))
+	})
+}

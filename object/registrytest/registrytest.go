@@ -101,6 +101,7 @@ func Checks() []Check {
 
 		{"MembersAreListed", membersAreListed},
 		{"SuspicionTakesNothingFromTheHealthy", suspicionTakesNothingFromTheHealthy},
+		{"StoreReportsReachOthers", storeReportsReachOthers},
 
 		{"ExpiryIsTold", expiryIsTold},
 		{"TakeoverWaitsForTheLostLease", takeoverWaitsForTheLostLease},

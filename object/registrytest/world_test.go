@@ -192,6 +192,21 @@ func (s *session) Retire(ctx context.Context) error {
 	return s.Session.Retire(ctx)
 }
 
+func (s *session) ReportStore(state object.StoreState) {
+	if s.world.report != nil {
+		state = s.world.report(state)
+	}
+	s.Session.(object.StoreReporter).ReportStore(state)
+}
+
+func (s *session) StoreReports(ctx context.Context) ([]object.StoreReport, error) {
+	sound, err := s.Session.(object.StoreReporter).StoreReports(ctx)
+	if s.world.reports != nil {
+		sound = s.world.reports(s, sound)
+	}
+	return sound, err
+}
+
 // A wrongRenewal is how a lease may be kept wrongly.
 type wrongRenewal struct {
 	fromAcknowledgement bool          // counts from the answer
