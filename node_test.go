@@ -225,6 +225,7 @@ func TestOpenSaysWhatToChange(t *testing.T) {
 		"a node nobody can call":        {Config{Registry: "zk://z1:2181/todo"}, nil, "Config.Listen is empty"},
 		"two session timeouts":          {Config{Registry: "zk://z1/todo?session_timeout=9s", SessionTimeout: 8 * time.Second, ClientOnly: true}, nil, "set one of them"},
 		"a state directory without use": {Config{StateDir: "state"}, nil, "StateDir"},
+		"a disconnect without use":      {Config{StopOnDisconnect: true}, nil, "StopOnDisconnect"},
 		"a store that cannot be meant":  {Config{Store: "s3://bucket?shoe=44"}, nil, `parameter "shoe" is not known`},
 		"a store without a scheme":      {Config{Store: "data"}, nil, "no scheme"},
 		"a store that is in use":        {Config{Store: "file:" + taken}, nil, taken},

@@ -118,7 +118,9 @@ func TestANodeWhoseStoreFailsLetsObjectsGoWhereItAnswers(t *testing.T) {
 		b.busy(b.adds("at b"))
 		time.Sleep(2 * time.Second)
 		outages[0].set(true)
-		stuck := a.add(w.Context(), 1)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		stuck := a.add(ctx, 1)
 		time.Sleep(5 * time.Second)
 		if n := a.owned(nodes, ids); n != len(ids) {
 			t.Errorf("after 5 s it owns %d", n)
@@ -128,7 +130,7 @@ func TestANodeWhoseStoreFailsLetsObjectsGoWhereItAnswers(t *testing.T) {
 			t.Errorf("it still owns %d", n)
 		}
 		w.mustFail(stuck, object.ErrUnknownOutcome)
-		w.mustAdd(a, 1, 2)
+		w.mustAddAt(a, "a", 2)
 		w.mustAddAt(a, ids[7], 2)
 
 		w.mustAddAt(a, "fresh", 1)
@@ -210,11 +212,13 @@ func TestANodeThatHasBeenQuietIsTriedWithOneObject(t *testing.T) {
 		w.mustAdd(a, 1, 1)
 		time.Sleep(time.Minute)
 		outages[0].set(true)
-		w.mustFail(a.add(w.Context(), 1), object.ErrUnknownOutcome)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		w.mustFail(a.add(ctx, 1), object.ErrUnknownOutcome)
 		if n := a.owned(nodes, ids); n != 50 {
 			t.Errorf("it has let go of %d others", 50-n)
 		}
-		w.mustAdd(a, 1, 2)
+		w.mustAddAt(a, "a", 2)
 		time.Sleep(10 * time.Second)
 		if n := a.owned(nodes, ids); n > 0 {
 			t.Errorf("it still owns %d", n)
