@@ -54,6 +54,7 @@ type storeHealth struct {
 	failure  atomic.Pointer[storeFailure] // the last one; nil: it has answered since
 	failing  atomic.Bool                  // no object wakes here
 	probing  atomic.Bool
+	trying   atomic.Bool // an object is being released, to see whether another node's store answers
 
 	mu     sync.Mutex
 	fresh  int // looks for which it is said to answer
@@ -195,7 +196,14 @@ func (s *serving) yield(reporter StoreReporter) {
 			awake, busy := a.doing()
 			return awake && busy && can(a, StoreUnknown)
 		})
-		all = all[:min(len(all), 1)]
+		if len(all) == 0 || !h.store.trying.CompareAndSwap(false, true) {
+			return
+		}
+		s.workers.Go(func() { // it may take longer than the other store is then said to answer
+			defer h.store.trying.Store(false)
+			release(s.ctx, all[:1], false)
+		})
+		return
 	}
 	for some := range slices.Chunk(all, yieldAtOnce) {
 		if !h.store.failing.Load() || s.ctx.Err() != nil {
