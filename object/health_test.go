@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/highlander-go/highlander/object"
@@ -214,15 +215,18 @@ func TestANodeThatHasBeenQuietIsTriedWithOneObject(t *testing.T) {
 		outages[0].set(true)
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
-		stuck, other := a.add(ctx, 1), background(func() (int64, error) { return add.Call(ctx, counters.On(a).Ref(ids[0]), 1) })
+		// Two are stuck.
+		stuck, other := a.add(ctx, 1), background(func() (int64, error) { return add.Call(ctx, counters.On(a).Ref(ids[30]), 1) })
 		released := "a"
 		select {
 		case <-stuck.done:
 			w.mustFail(stuck, object.ErrUnknownOutcome)
 		case <-other.done:
 			w.mustFail(other, object.ErrUnknownOutcome)
-			released = ids[0]
+			released = ids[30]
 		}
+		time.Sleep(5 * time.Second) // the next one may be on its way, which takes 10 s
+		synctest.Wait()
 		if n := a.owned(nodes, append(ids, "a")); n != 50 {
 			t.Errorf("it still owns %d of 51", n)
 		}

@@ -84,7 +84,7 @@ var variants = []variant{
 	s.took`, `	s.lease.Renewed(s.registry.clock())
 	s.took`}}, "pauses", 800},
 	{"lease renewed by what a follower says", []edit{{"zkregistry/session.go",
-		"err := s.Set(ctx, s.paths.liveOf(s.pair), nil, zk.AnyVersion)", "_, _, err := s.Get(ctx, s.paths.liveOf(s.pair))"}}, "pauses", 200},
+		"err := s.Set(ctx, s.paths.liveOf(s.pair), encodeLive(object.StoreState(s.store.Load())), zk.AnyVersion)", "_, _, err := s.Get(ctx, s.paths.liveOf(s.pair))"}}, "pauses", 200},
 	{"state still readable after release", []edit{{"object/activation.go",
 		"	a.committed.Store(nil)\n", ""}}, "moves", 600},
 }
