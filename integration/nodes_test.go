@@ -150,8 +150,22 @@ func (n *node) wait() int {
 	return status
 }
 
-// pause freezes the process, until resume.
-func (n *node) pause()  { n.t.Helper(); n.signal(syscall.SIGSTOP) }
+// pause freezes the process, until resume. It returns when all threads have stopped: on a busy machine some go on for a while after the signal.
+func (n *node) pause() {
+	n.t.Helper()
+	n.signal(syscall.SIGSTOP)
+	eventually(n.t, time.Minute, "the process is frozen", func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid)) // none but on Linux
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			if err == nil && !strings.Contains(string(stat), ") T ") { // pid (name) state ...
+				return fmt.Errorf("%s: %s", thread, stat)
+			}
+		}
+		return err
+	})
+}
+
 func (n *node) resume() { n.t.Helper(); n.signal(syscall.SIGCONT) }
 
 func (n *node) signal(s os.Signal) {
