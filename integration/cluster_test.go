@@ -318,6 +318,11 @@ func TestFrozenOwnerNeitherAnswersNorOverwrites(t *testing.T) {
 		return nil
 	})
 	go func() { _, err := owner.tryAdd("c", 100); added <- err }()
+	select {
+	case value := <-read:
+		t.Fatalf("the node answers %d while it is frozen: it was not", value)
+	default:
+	}
 	owner.resume()
 	if value := <-read; value != -1 && value < newest {
 		t.Errorf("the node that was frozen answers %d, after %d was acknowledged", value, newest)
