@@ -15,7 +15,7 @@ test:
 integration:
 	cd integration && $(GO) test -race -timeout 5m ./faults && $(GO) test -race -timeout 15m
 
-# Measurements on real servers, without the race detector; docs/scale.md has figures.
+# Measurements on real servers, without the race detector; docs/scale.md and docs/reliability.md have figures.
 # kills: kill -9 of the busiest node, six times in DURATION, then rolling restarts for DURATION.
 # failover: how long objects are gone when their owner is killed, COUNT times over, killed and started again, frozen, or cut off. make failover COUNT=50
 # freezes, as root: for DURATION packets between nodes are lost, by rules of iptables for their ports alone, and each node in turn freezes.
