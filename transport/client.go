@@ -252,13 +252,14 @@ func (e *Endpoint) keep(p *peer) {
 
 // dial makes a link to the address.
 func (e *Endpoint) dial(address string) (*client, error) {
-	deadline := time.Now().Add(2 * e.config.Silence)
-	ctx, cancel := context.WithDeadline(e.over, deadline)
+	// A first packet that is lost is sent again after a second; after that a peer that lives answers soon: a frozen one's kernel
+	// goes on to take connections.
+	ctx, cancel := context.WithTimeout(e.over, 2*e.config.Silence)
 	defer cancel()
 	nc, err := e.config.dial(ctx, "tcp", address)
 	var theirs hello
 	if err == nil {
-		theirs, err = shakeHands(e.over, nc, deadline, e.hello(), true)
+		theirs, err = shakeHands(e.over, nc, time.Now().Add(e.config.Silence), e.hello(), true)
 	}
 	if err != nil {
 		if nc != nil {

@@ -66,8 +66,8 @@ type Config struct {
 	MaxInFlight int // calls in flight on a connection, either way; 0: [DefaultMaxInFlight]
 	MaxConns    int // connections from others, those that shake hands included; 0: [DefaultMaxConns]
 
-	// Silence is how long a peer may leave pings unanswered before its connection, and the calls on it, are given up; and half
-	// of how long connecting may take. At least 10 ms; 0: [DefaultSilence].
+	// Silence is how long a peer may leave pings unanswered before its connection, and the calls on it, are given up; how long it may take to shake
+	// hands; and half of how long connecting may take. At least 10 ms; 0: [DefaultSilence].
 	Silence time.Duration
 
 	Log *slog.Logger // of peers that were refused or lost; nil: discarded
