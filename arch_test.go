@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"internal/zk/client":    {"internal/zk"},
 	"internal/zk/zkserver":  {},
 	"internal/reflectcodec": {},
+	"internal/suitetest":    {},
 	"examples/todo":         {".", "object"},
 	"integration/faults":    {},
 	"integration/servers":   {"internal/zk/zkserver"},
