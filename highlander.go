@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/highlander-go/highlander/internal/zk/client"
@@ -243,11 +242,7 @@ func AdoptStore(ctx context.Context, config Config) error {
 		err = errors.New("only a root in ZooKeeper can adopt a store")
 	} else if err == nil {
 		err = adopt(ctx, *n.root, inStore(config.Store, n.store), func(ctx context.Context, data []byte, tag string, longest time.Duration) error {
-			version, err := strconv.ParseInt(tag, 10, 32)
-			if err != nil {
-				return err
-			}
-			return r.SetIdentity(ctx, data, int32(version), longest)
+			return saveInRoot(ctx, r, data, tag, longest)
 		}, config.Lease)
 	}
 	if err = errors.Join(err, n.release()); err != nil {

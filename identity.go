@@ -89,14 +89,17 @@ func inRoot(name string, r *zkregistry.Registry) place {
 			data, version, err := r.Identity(ctx)
 			return data, strconv.Itoa(int(version)), err
 		},
-		save: func(ctx context.Context, data []byte, tag string) error {
-			version, err := strconv.ParseInt(tag, 10, 32)
-			if err != nil {
-				return err
-			}
-			return r.SetIdentity(ctx, data, int32(version), 0)
-		},
+		save: func(ctx context.Context, data []byte, tag string) error { return saveInRoot(ctx, r, data, tag, 0) },
 	}
+}
+
+// saveInRoot writes the root's identity. If wait is not 0, who claims something then waits for leases of that length.
+func saveInRoot(ctx context.Context, r *zkregistry.Registry, data []byte, tag string, wait time.Duration) error {
+	version, err := strconv.ParseInt(tag, 10, 32)
+	if err != nil {
+		return err
+	}
+	return r.SetIdentity(ctx, data, int32(version), wait)
 }
 
 // read returns the place's identity, nil if there is none.

@@ -47,6 +47,16 @@ func (p *probe) ask(ctx context.Context, m object.Member) error {
 	}
 }
 
+// suspectsDealtWith waits until the node evicts nobody, and has nobody to evict.
+func (w *world) suspectsDealtWith(n *modelNode) {
+	w.t.Helper()
+	w.soon("the suspects are dealt with", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return !n.evictor.running
+	})
+}
+
 // A member that is gone is evicted once its lease is over, long before its session is, and nobody waits for it then.
 func TestAMemberThatIsGoneIsEvicted(t *testing.T) {
 	for _, how := range []object.Suspicion{object.Gone, object.Silent} {
@@ -107,11 +117,7 @@ func TestAMemberThatLivesIsLeftAloneForAWhile(t *testing.T) {
 		p.set(object.Gone, "a", "dead")
 		suspect := func(m object.Member) {
 			n.Suspect(m, object.Gone)
-			w.soon("it was looked into", func() bool {
-				n.mu.Lock()
-				defer n.mu.Unlock()
-				return !n.evictor.running
-			})
+			w.suspectsDealtWith(n)
 		}
 		suspect(a.Member())
 		asked := p.asked["a"]
@@ -146,11 +152,7 @@ func TestAnEvictionIsOfTheVersionThatWasSeen(t *testing.T) {
 		n.Suspect(a.Member(), object.Gone)
 		time.Sleep(time.Second)
 		w.must(peek.Set(t.Context(), "/todo/live/"+pairName(a.Member()), nil, zk.AnyVersion))
-		w.soon("the eviction is over", func() bool {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return !n.evictor.running
-		})
+		w.suspectsDealtWith(n)
 		if member, live := w.is(a); !member || !live {
 			t.Error("it was evicted")
 		}
@@ -171,11 +173,7 @@ func TestNobodyIsEvictedWhenHalfAreSilent(t *testing.T) {
 		w.must(w.Disconnect(a.Member()))
 		p.set(object.Silent, "a", "c")
 		n.Suspect(a.Member(), object.Silent)
-		w.soon("it was looked into", func() bool {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return !n.evictor.running
-		})
+		w.suspectsDealtWith(n)
 		if w.children("/todo/evicting") != nil || p.asked["d"] != 1 || p.asked["b"] != 0 {
 			t.Errorf("asked: %v", p.asked)
 		}
@@ -289,11 +287,7 @@ func TestAReservationForNothingDoesNotStay(t *testing.T) {
 		<-made.caught
 		<-seen.caught
 		w.must(a.Retire(t.Context()))
-		w.soon("the eviction is over", func() bool {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return !n.evictor.running
-		})
+		w.suspectsDealtWith(n)
 		if w.children("/todo/evicting") != nil {
 			t.Error("nobody else can evict")
 		}
