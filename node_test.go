@@ -264,3 +264,10 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestOnlyARootInZooKeeperAdoptsAStore(t *testing.T) {
+	err := AdoptStore(t.Context(), Config{Store: "file:" + t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "only a root in ZooKeeper") {
+		t.Error(err)
+	}
+}
