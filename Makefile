@@ -1,12 +1,13 @@
 # make test is the one test command. What it needs: Go, and Docker for the tests in integration/, which say so where they skip it.
 GO ?= go
 
-.PHONY: test integration kills failover drain crowd election freezes check bench crash stress sim fuzz todo cluster cluster-down
+.PHONY: test integration kills lists failover drain crowd election freezes upgrade torture check bench crash stress sim codegen fuzz todo cluster cluster-down
 
-# Tests that count bytes and allocations, which the race detector distorts, and the simulation, whose runs it makes differ; then all tests, under it.
+# Tests that count bytes and allocations, which the race detector distorts, the model, and the simulation, whose runs it makes differ; then all tests, under it.
 test:
-	$(GO) test -run 'Alloc|Bytes' ./object ./persist ./transport
-	$(GO) test -timeout 10m ./internal/sim
+	$(GO) test -run 'Alloc|Bytes|Model' ./object ./persist ./transport ./internal/sample
+	$(GO) test -timeout 30m ./internal/sim
+	$(GO) test -timeout 20m -run TestSeeds ./internal/sim -seeds 2000
 	$(GO) test -race -timeout 15m ./...
 	@$(MAKE) --no-print-directory integration
 
@@ -17,16 +18,28 @@ integration:
 
 # Measurements on real servers, without the race detector; docs/scale.md and docs/reliability.md have figures.
 # kills: kill -9 of the busiest node, six times in DURATION, then rolling restarts for DURATION.
+# lists: a node is killed while it makes a list for a user, COUNT times over; the request is made again elsewhere. make lists COUNT=500
 # failover: how long objects are gone when their owner is killed, COUNT times over, killed and started again, frozen, or cut off. make failover COUNT=50
 # freezes, as root: for DURATION packets between nodes are lost, by rules of iptables for their ports alone, and each node in turn freezes.
+# upgrade: the nodes of an application change version one after the other and back, COUNT times over, under load. make upgrade COUNT=10
+# torture, as root: the fault FAULT, until it has happened COUNT times and DURATION is over, or mix: many kinds at the same time. The result goes into docs/reliability.md,
+# which also says which faults there are. make torture FAULT=kill COUNT=300, make torture FAULT=mix DURATION=1h
 # drain, crowd, election: a node with COUNT objects drains; is killed; ZooKeeper elects a leader while nodes own COUNT objects. make crowd COUNT=60000
 measure = cd integration && HIGHLANDER_DURATION=$(DURATION) HIGHLANDER_COUNT=$(COUNT) $(GO) test -timeout 0 -count 1 -v -run
 kills:
 	$(measure) 'TestKilledOwners|TestRollingRestart'
+lists:
+	$(measure) TestListsAreMadeOnce
 failover:
 	$(measure) TestFailover
 freezes:
 	$(measure) TestLossAndFreezes
+upgrade:
+	$(measure) TestRollingUpgradeAndRollback
+torture: export HIGHLANDER_RECORD = 1
+torture: export HIGHLANDER_FAULT = $(FAULT)
+torture:
+	$(measure) 'TestTorture$$'
 drain:
 	$(measure) TestManyObjectsDrain
 crowd:
@@ -34,14 +47,15 @@ crowd:
 election:
 	$(measure) TestElection
 
-# What CI checks besides: formatting, vet, staticcheck.
+# What CI checks besides: formatting, generated files, vet, staticcheck.
 check:
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
+	$(GO) tool objgen -check ./examples/... ./internal/... ./internal/upgradetest/...
 	for module in . integration; do (cd $$module && $(GO) vet ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...) || exit 1; done
 
 # The figures of docs/benchmarks.md.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 2s -count 5 ./object ./persist ./memregistry ./transport
+	$(GO) test -run '^$$' -bench . -benchtime 2s -count 5 ./object ./persist ./memregistry ./transport ./internal/sample
 
 # kill -9 of the example under 32 writing clients, COUNT times over.
 COUNT ?= 200
@@ -53,18 +67,27 @@ DURATION ?= 2m
 stress:
 	HIGHLANDER_STRESS=$(DURATION) $(GO) test -race -timeout 0 -count 1 -v -run Stress ./object
 
-# SEEDS runs of the simulation, 250 to a process, on all processors.
+# SEEDS runs of the simulation, 1,000 to a process, on all processors. make sim SEEDS=100000
 SEEDS ?= 5000
 SIM := $(or $(TMPDIR),/tmp)/highlander-sim.test
 sim:
 	$(GO) test -c -o $(SIM) ./internal/sim
-	cd internal/sim && seq 1 250 $(SEEDS) | xargs -P $$(nproc) -I FIRST $(SIM) -test.run '^TestSeeds$$' -test.timeout 0 -seed FIRST -seeds 250
+	cd internal/sim && seq 1 1000 $(SEEDS) | xargs -P $$(nproc) -I FIRST $(SIM) -test.run '^TestSeeds$$' -test.timeout 0 -seed FIRST -seeds 1000
 
-# Each fuzz test for FUZZTIME.
+# What is generated for a thousand random types, SEEDS times over. make codegen SEEDS=20
+codegen: SEEDS = 20
+codegen:
+	$(GO) test -timeout 0 -count 1 -v -run TestRandomTypes ./codegen -seeds $(SEEDS)
+
+# The longer models, each explored completely, one after the other. The largest takes some gigabytes.
+model:
+	HIGHLANDER_MODEL=long $(GO) test -timeout 0 -count 1 -parallel 1 -v -run 'Models' ./object
+
+# Each fuzz test for FUZZTIME. Inputs are hardly minimized: for large ones that takes most of the time.
 FUZZTIME ?= 30s
 fuzz:
 	for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
-		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
 
 todo:
 	$(GO) run ./examples/todo

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/highlander-go/highlander/internal/parts"
 	"github.com/highlander-go/highlander/internal/zk/client"
 	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
@@ -76,6 +77,10 @@ type Config struct {
 
 	// Now is the time that methods get from [object.Info.Now]. Nil: time.Now.
 	Now func() time.Time
+
+	// CheckReads has each read method checked for changes of the committed state, which it shares with all readers: it fails if it has made any. It
+	// costs two encodings of the state a read, so it is for tests; [OpenTest] sets it.
+	CheckReads bool
 
 	// Log is told of what an operator should know. Nil: slog.Default.
 	Log *slog.Logger
@@ -167,7 +172,9 @@ func Open(ctx context.Context, config Config, definitions ...object.Definition) 
 // open opens what the config names, one after the other. What is open on an error is for release.
 func (n *Node) open(ctx context.Context, definitions []object.Definition) (err error) {
 	config := &n.config
-	if n.store, err = persist.Open(ctx, config.Store); err != nil {
+	if n.parts = parts.From(ctx); n.parts.Store != nil {
+		n.store = keptStore{n.parts.Store}
+	} else if n.store, err = persist.Open(ctx, config.Store); err != nil {
 		return fmt.Errorf("Config.Store: %w", err)
 	}
 	var can persist.Capabilities
@@ -195,6 +202,10 @@ func (n *Node) open(ctx context.Context, definitions []object.Definition) (err e
 // openRegistry opens the registry and, where there are other nodes, this node's end of the connections to them.
 func (n *Node) openRegistry(ctx context.Context) error {
 	config := &n.config
+	if n.parts.Registry != nil {
+		n.registry = keptRegistry{n.parts.Registry}
+		return nil
+	}
 	if config.Registry == "mem:" {
 		n.registry = memregistry.New(memregistry.Options{Lease: config.Lease, SessionTimeout: config.SessionTimeout})
 		return nil
@@ -202,7 +213,7 @@ func (n *Node) openRegistry(ctx context.Context) error {
 	if err := n.connect(); err != nil {
 		return err
 	}
-	ensemble, err := client.New(config.zookeeper.Servers, client.Options{Logger: config.Log})
+	ensemble, err := client.New(config.zookeeper.Servers, client.Options{Logger: config.Log, Dial: n.parts.DialRegistry})
 	if err != nil {
 		return err
 	}
@@ -217,6 +228,15 @@ func (n *Node) openRegistry(ctx context.Context) error {
 	n.registry, n.root = r, &root
 	return nil
 }
+
+// What a node was given and does not close.
+type (
+	keptRegistry struct{ object.Registry }
+	keptStore    struct{ object.Store }
+)
+
+func (keptRegistry) Close() error { return nil }
+func (keptStore) Close() error    { return nil }
 
 func (n *Node) wanted() identity {
 	if n.root == nil {

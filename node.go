@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/highlander-go/highlander/internal/parts"
 	"github.com/highlander-go/highlander/object"
 	"github.com/highlander-go/highlander/persist"
 	"github.com/highlander-go/highlander/supervisor"
@@ -29,6 +30,7 @@ type registry interface {
 // concurrently.
 type Node struct {
 	config   Config
+	parts    parts.Parts
 	me       object.Member // the node's part of its sessions
 	host     *object.Host
 	endpoint *transport.Endpoint // nil: there are no other nodes
@@ -52,7 +54,8 @@ func newNode(config Config) *Node {
 
 // connect makes the node's end of the connections to other nodes.
 func (n *Node) connect() (err error) {
-	n.endpoint, err = transport.New(transport.Config{Cluster: n.config.Cluster, Handler: n.handle, AllowPlaintext: n.config.AllowPlaintext, Log: n.config.Log})
+	n.endpoint, err = transport.New(transport.Config{Cluster: n.config.Cluster, Handler: n.handle, AllowPlaintext: n.config.AllowPlaintext, Log: n.config.Log,
+		Dial: n.parts.Dial, Listen: n.parts.Listen})
 	return err
 }
 
@@ -69,6 +72,8 @@ func (n *Node) start(ctx context.Context, records object.Committer, definitions 
 		Serves:    config.Serve,
 		Placement: config.Placement,
 		Grow:      n.askForSession,
+
+		CheckReads: config.CheckReads,
 	}
 	if n.endpoint == nil && config.Listen != "" {
 		if err := n.connect(); err != nil {

@@ -20,9 +20,11 @@ import (
 
 // shared is what the tests of this package share. Each is made by the first test that needs it.
 var shared struct {
+	docker    func() (*servers.Docker, error)
 	zooKeeper func() (*servers.ZooKeeper, error)
 	s3        func() (*servers.S3, error)
 	todo      func() (path string, err error)
+	upgrade   func() (path string, err error)
 	skipped   atomic.Int64 // tests, for want of Docker
 }
 
@@ -56,7 +58,9 @@ func run(m *testing.M) (status int) {
 		docker, err = servers.NewDocker(ctx)
 		return err
 	})
-	shared.todo = sync.OnceValues(func() (string, error) { return buildTodo(dir) })
+	shared.docker = func() (*servers.Docker, error) { err := engine(); return docker, err }
+	shared.todo = sync.OnceValues(func() (string, error) { return build(dir, "..", "./examples/todo") })
+	shared.upgrade = sync.OnceValues(func() (string, error) { return build(dir, ".", "./upgrade") })
 	shared.zooKeeper = sync.OnceValues(func() (*servers.ZooKeeper, error) {
 		if named := servers.NamedZooKeeper(); named != nil {
 			return named, named.AwaitAll(ctx)

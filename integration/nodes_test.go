@@ -19,23 +19,23 @@ import (
 	"time"
 )
 
-// buildTodo builds the todo example, with the race detector if the test was, and returns its path.
-func buildTodo(dir string) (string, error) {
-	path := filepath.Join(dir, "todo")
+// build builds a program, with the race detector if the test was, out of a package of the module in the folder given, and returns its path in dir.
+func build(dir, module, pkg string) (string, error) {
+	path := filepath.Join(dir, filepath.Base(pkg))
 	args := []string{"build", "-o", path}
 	info, ok := debug.ReadBuildInfo()
 	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	build := exec.Command("go", append(args, "./examples/todo")...)
-	build.Dir = ".." // the example belongs to that module
+	build := exec.Command("go", append(args, pkg)...)
+	build.Dir = module
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return path, nil
 }
 
-// A node is a todo service, or the place of one: it can be ended and started again, with the same flags and addresses. Its
+// A node is a todo service, or another program, or the place of one: it can be ended and started again, with the same flags and addresses. Its
 // methods but URL are not to be called concurrently.
 type node struct {
 	t    *testing.T
@@ -44,6 +44,8 @@ type node struct {
 	args []string
 	log  string // file that all its processes write to
 
+	program func() (path string, err error)
+
 	cmd    *exec.Cmd // nil: no process
 	exited chan struct{}
 }
@@ -51,7 +53,7 @@ type node struct {
 // newNode returns a node that has not been started yet. When the test ends it is killed; when it has failed, its log is shown.
 func newNode(t *testing.T, name string, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, name: name, http: freeAddr(t), log: filepath.Join(t.TempDir(), name+".log")}
+	n := &node{t: t, name: name, http: freeAddr(t), log: filepath.Join(t.TempDir(), name+".log"), program: shared.todo}
 	n.args = append([]string{"-name", name, "-http", n.http}, args...)
 	t.Cleanup(func() {
 		n.kill()
@@ -77,7 +79,7 @@ func (n *node) URL() string { return "http://" + n.http }
 // launch starts a process and does not wait for it.
 func (n *node) launch() {
 	n.t.Helper()
-	path, err := shared.todo()
+	path, err := n.program()
 	must(n.t, err)
 	log, err := os.OpenFile(n.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	must(n.t, err)
@@ -112,7 +114,7 @@ func (n *node) await() {
 
 // ready returns nil when the node says that it is.
 func (n *node) ready() error {
-	status, body, err := call(n.t.Context(), http.MethodGet, n.URL()+"/readyz", "")
+	status, body, err := call(n.t.Context(), "", http.MethodGet, n.URL()+"/readyz", "")
 	if err == nil && status != http.StatusOK {
 		err = &statusError{status, string(body)}
 	}
@@ -187,7 +189,7 @@ type ownership struct {
 
 // where asks the node which node owns a counter.
 func (n *node) where(id string) (o ownership, err error) {
-	status, body, err := call(n.t.Context(), http.MethodGet, n.URL()+"/where/counter/"+id, "")
+	status, body, err := call(n.t.Context(), "", http.MethodGet, n.URL()+"/where/counter/"+id, "")
 	if err != nil || status != http.StatusOK {
 		return o, fmt.Errorf("where: %d %s: %w", status, body, err)
 	}
@@ -203,7 +205,7 @@ func (n *node) add(id string, delta int64) int64 {
 }
 
 func (n *node) tryAdd(id string, delta int64) (int64, error) {
-	return counter(n.t.Context(), http.MethodPost, n.URL()+"/counters/"+id+"/add", fmt.Sprintf(`{"delta":%d}`, delta))
+	return counter(n.t.Context(), "", http.MethodPost, n.URL()+"/counters/"+id+"/add", fmt.Sprintf(`{"delta":%d}`, delta))
 }
 
 // value returns a counter's value, or ends the test.
@@ -215,7 +217,7 @@ func (n *node) value(id string) int64 {
 }
 
 func (n *node) tryValue(id string) (int64, error) {
-	return counter(n.t.Context(), http.MethodGet, n.URL()+"/counters/"+id, "")
+	return counter(n.t.Context(), "", http.MethodGet, n.URL()+"/counters/"+id, "")
 }
 
 // A statusError is an answer other than 200.
@@ -226,8 +228,8 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.status, e.body) }
 
-func counter(ctx context.Context, method, url, body string) (int64, error) {
-	status, said, err := call(ctx, method, url, body)
+func counter(ctx context.Context, key, method, url, body string) (int64, error) {
+	status, said, err := call(ctx, key, method, url, body)
 	if err != nil {
 		return 0, err
 	}
@@ -242,13 +244,24 @@ func counter(ctx context.Context, method, url, body string) (int64, error) {
 // web is the transport of all requests to nodes. It is closed when the tests have ended.
 var web = &http.Transport{MaxIdleConnsPerHost: 64}
 
-// call makes one request; it is never repeated.
-func call(ctx context.Context, method, url, body string) (status int, said []byte, err error) {
+// call makes one request, with the Idempotency-Key if there is one; it is never repeated.
+func call(ctx context.Context, key, method, url, body string) (status int, said []byte, err error) {
+	return request(ctx, "", key, method, url, body)
+}
+
+// request makes one for the user.
+func request(ctx context.Context, user, key, method, url, body string) (status int, said []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // longer than the service takes to say that it cannot
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
+	}
+	if key != "" {
+		r.Header.Set("Idempotency-Key", key)
+	}
+	if user != "" {
+		r.Header.Set("X-User", user)
 	}
 	response, err := web.RoundTrip(r)
 	if err != nil {

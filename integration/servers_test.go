@@ -93,7 +93,7 @@ func TestZooKeeperGoesOnWithoutOneServer(t *testing.T) {
 // What the bucket needs to be used is in the environment; nobody else gets anything.
 func TestS3RefusesStrangers(t *testing.T) {
 	s := s3(t)
-	status, body, err := call(within(t, time.Minute), http.MethodGet, s.Endpoint+"/highlander?list-type=2", "")
+	status, body, err := call(within(t, time.Minute), "", http.MethodGet, s.Endpoint+"/highlander?list-type=2", "")
 	if err != nil || status != http.StatusForbidden || !strings.Contains(string(body), "AccessDenied") {
 		t.Errorf("a list of the bucket, without credentials: %d %s %v, want 403", status, body, err)
 	}

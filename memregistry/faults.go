@@ -50,6 +50,24 @@ func (r *Registry) Disconnect(incarnation uuid.UUID) {
 	r.cut[incarnation] = make(chan struct{})
 }
 
+// Kill cuts the incarnation off for good, as if its process had been killed: the registry learns nothing of it, and its sessions are lost a session timeout after
+// the last renewal, or when somebody suspects it. To whoever still runs on its behalf the leases have ended, and calls that are made of the registry, or wait for it, fail.
+func (r *Registry) Kill(incarnation uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.killed[incarnation] {
+		return
+	}
+	r.killed[incarnation] = true
+	if waiting := r.cut[incarnation]; waiting != nil {
+		close(waiting)
+	}
+	r.cut[incarnation] = make(chan struct{})
+	for _, s := range r.of(incarnation) {
+		s.lease.End(errKilled)
+	}
+}
+
 // Reconnect undoes [Registry.Disconnect]. A session that was lost meanwhile learns it before Reconnect
 // returns. Any other goes on: what it released or retired while cut off takes effect, and its
 // next renewal makes its lease valid again.
@@ -57,7 +75,7 @@ func (r *Registry) Reconnect(incarnation uuid.UUID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	connected := r.cut[incarnation]
-	if connected == nil {
+	if connected == nil || r.killed[incarnation] {
 		return
 	}
 	r.timeOut()

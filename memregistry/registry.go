@@ -62,6 +62,7 @@ type Registry struct {
 	claims   map[object.Key]*claim       // of live sessions only
 	cut      map[uuid.UUID]chan struct{} // incarnations cut off; closed when they are connected again
 	lag      map[uuid.UUID]time.Duration // how late the acknowledgements of an incarnation's renewals come
+	killed   map[uuid.UUID]bool          // incarnations cut off for good, which do not wait for it
 }
 
 // A pair tells one session of one incarnation from all others.
@@ -93,6 +94,7 @@ func New(o Options) *Registry {
 		claims:   make(map[object.Key]*claim),
 		cut:      make(map[uuid.UUID]chan struct{}),
 		lag:      make(map[uuid.UUID]time.Duration),
+		killed:   make(map[uuid.UUID]bool),
 	}
 }
 
@@ -110,26 +112,31 @@ func mustFit(lease, timeout time.Duration) {
 // already, when the registry was closed, and, with an error that matches [object.ErrUnavailable], when m's
 // incarnation is cut off and stays so until ctx ends.
 func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, error) {
-	return r.join(ctx, m, r.lease)
+	return r.join(ctx, m, r.lease, r.clock)
 }
 
 // WithLease is the same registry as a node sees it that is configured with another lease: sessions that join
 // through it have leases of that length. It panics where [New] would.
-func (r *Registry) WithLease(lease time.Duration) object.Registry {
+func (r *Registry) WithLease(lease time.Duration) object.Registry { return r.WithClock(lease, r.clock) }
+
+// WithClock is [Registry.WithLease], for a node whose leases go by a clock of its own. It shows what the registry's clock shows, but may take its time
+// to do so: to a test it is what stops a node that answers from memory.
+func (r *Registry) WithClock(lease time.Duration, clock object.Clock) object.Registry {
 	mustFit(lease, r.timeout)
-	return node{r, lease}
+	return node{r, lease, clock}
 }
 
 type node struct {
 	*Registry
 	lease time.Duration
+	clock object.Clock
 }
 
 func (n node) Join(ctx context.Context, m object.Member) (object.Session, error) {
-	return n.join(ctx, m, n.lease)
+	return n.join(ctx, m, n.lease, n.clock)
 }
 
-func (r *Registry) join(ctx context.Context, m object.Member, length time.Duration) (object.Session, error) {
+func (r *Registry) join(ctx context.Context, m object.Member, length time.Duration, clock object.Clock) (object.Session, error) {
 	if err := r.reach(ctx, m.Incarnation, nil); err != nil {
 		return nil, fmt.Errorf("join %s: %w", m.Name, err)
 	}
@@ -145,7 +152,7 @@ func (r *Registry) join(ctx context.Context, m object.Member, length time.Durati
 		registry: r,
 		member:   m,
 		length:   length,
-		lease:    object.NewLease(r.clock, length, r.timeout),
+		lease:    object.NewLease(clock, length, r.timeout),
 		stopped:  make(chan struct{}),
 		renewed:  r.clock(),
 	}
@@ -203,8 +210,21 @@ func (r *Registry) Members(ctx context.Context) ([]object.Member, error) {
 	return slices.Collect(maps.Values(first)), nil
 }
 
-// Suspect does nothing: sessions of this process end at once.
-func (r *Registry) Suspect(object.Member, object.Suspicion) {}
+// Suspect declares the sessions of m's incarnation lost if it is cut off, so that nobody waits for their timeout: who claims what they held waits for their leases, as it
+// would in a cluster whose nodes evict each other. Others it leaves alone: what lives in this process is connected.
+func (r *Registry) Suspect(m object.Member, _ object.Suspicion) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cut[m.Incarnation] == nil {
+		return
+	}
+	r.timeOut()
+	for _, s := range r.of(m.Incarnation) {
+		if s.state == live {
+			r.lose(s, r.clock())
+		}
+	}
+}
 
 // Close ends every session and waits for their goroutines. All claims are gone, calls that wait return, and
 // later ones fail with errors that match [object.ErrUnavailable] and [object.ErrClosed]. The error is always nil.
@@ -235,6 +255,10 @@ func (r *Registry) reach(ctx context.Context, incarnation uuid.UUID, over <-chan
 		connected := r.cut[incarnation]
 		if connected == nil {
 			return nil
+		}
+		if r.killed[incarnation] {
+			r.mu.Unlock()
+			return fmt.Errorf("%w: %w", object.ErrUnavailable, errKilled)
 		}
 		select {
 		case <-over:

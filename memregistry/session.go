@@ -73,7 +73,7 @@ func (s *session) keepRenewing() {
 // gets through once Disconnect has returned.
 func (s *session) renew() {
 	r := s.registry
-	sent := r.clock()
+	sent := s.lease.Clock()()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.state != live || r.cut[s.member.Incarnation] != nil {
@@ -182,6 +182,7 @@ func (s *session) Retire(ctx context.Context) error {
 var (
 	errLost    = errors.New("the registry has declared the session lost; join with a new incarnation")
 	errRetired = errors.New("the session was retired")
+	errKilled  = errors.New("the node was killed")
 )
 
 var _ object.StoreReporter = (*session)(nil)

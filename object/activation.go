@@ -1,6 +1,7 @@
 package object
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/highlander-go/highlander/codec"
 )
 
 // An activation is an object in memory: from its claim until it is let go. What a read needs is in the
@@ -30,16 +33,21 @@ type activation struct {
 	claim  Claim
 
 	// of the last record
-	epoch   uint64
-	version uint64
-	tag     Tag
-	digest  digest
+	epoch    uint64
+	version  uint64
+	tag      Tag
+	digest   digest
+	requests []byte // see results
+	settled  bool   // of those this host's own are not asked for any more
+	aged     uint32 // the host's count of sweeps when they were last made old
 }
 
 // A snapshot is a committed state. Nobody changes it.
 type snapshot struct {
 	state   any
 	version uint64
+	layout  uint32 // of its record, see [Record].layout
+	carried []byte // the encoded state, if it may hold what this program does not know
 }
 
 // A digest stands for an encoded state, to tell whether an update has changed anything.
@@ -115,26 +123,35 @@ func (a *activation) claimed() bool {
 
 // wake claims and loads the object. When it fails, all who wait are told, and the next call tries again.
 func (a *activation) wake() {
-	loaded, err := a.load(a.serving.ctx)
+	var l *loaded
+	var err error = &initError{fmt.Errorf("%v: %w: it called runtime.Goexit", a.key(), ErrPanic)}
+	defer func() { a.woken(l, err) }()
+	l, err = a.load(a.serving.ctx)
+}
+
+func (a *activation) woken(l *loaded, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.phase == over {
 		return // torn down meanwhile
 	}
 	if err != nil {
-		if a.serving.lease.Err() == nil {
+		if failed := (*initError)(nil); errors.As(err, &failed) {
+			a.change.err = err // as it would at any other node
+		} else if a.serving.lease.Err() == nil {
 			a.change.err = refuse(a.key(), err) // else who waits here goes on under the next session
 		}
 		a.giveUp(err)
 		return
 	}
-	a.adopt(loaded)
+	a.adopt(l)
 	a.change.done.set()
 	a.phase, a.change = awake, nil
 }
 
 // load claims the object, waits until it may be served, and loads its record. That the claim has stood until the record was
-// read is told by the lease, which is checked before each use of the state: a session that has lost a claim renews no more.
+// read is told by the lease, which is checked before each answer out of the state and before each update that is to run on it: a session that has
+// lost a claim renews no more.
 func (a *activation) load(ctx context.Context) (*loaded, error) {
 	key := a.key()
 	step, cancel := context.WithTimeout(ctx, stepTimeout)
@@ -160,40 +177,65 @@ func (a *activation) load(ctx context.Context) (*loaded, error) {
 		a.table.host.config.Log.Error("an object could not be loaded", "object", key, "error", err)
 		return nil, unavailable(key, fmt.Errorf("it could not be loaded: %w", err))
 	}
-	return a.decode(record, tag)
+	return a.prepare(ctx, record, tag)
 }
 
 // A loaded is a record read and decoded.
 type loaded struct {
-	state  any
-	record *Record // nil: there is none, the state is the default; so it is of a tombstone
-	tag    Tag
-	digest digest
-	size   int // of the encoded state
+	state   any
+	record  *Record // nil: there is none, the state is the default; so it is of a tombstone
+	tag     Tag
+	digest  digest
+	size    int    // of the encoded state
+	carried []byte // the encoded state, if it may hold what this program does not know
+
+	requests []byte // of the record; none if they are too old
 }
 
 // decode takes the state out of the record, which is nil if there is none.
 func (a *activation) decode(r *Record, tag Tag) (*loaded, error) {
 	def := a.table.def
+	requests, err := r.recent(time.Now())
+	if err != nil {
+		return nil, unavailable(a.key(), err)
+	}
 	if r == nil || r.Deleted {
 		state := def.fresh()
 		encoded, err := a.encode(nil, state)
-		return &loaded{state, r, tag, digestOf(encoded), len(encoded)}, err
+		return &loaded{state: state, record: r, tag: tag, digest: digestOf(encoded), size: len(encoded), requests: requests}, err
 	}
 	state, err := decodeState(def, r)
 	if err != nil {
 		a.table.host.config.Log.Error("an object's state cannot be read", "object", a.key(), "error", err)
 		return nil, unavailable(a.key(), err)
 	}
-	return &loaded{state, r, tag, digestOf(r.State), len(r.State)}, nil
+	l := &loaded{state: state, record: r, tag: tag, requests: requests}
+	whole := r.State
+	if def.shape != nil { // as this program would have written it: another version may have written less, or in another layout
+		encoded, err := a.encode(nil, state)
+		if err != nil {
+			return nil, err
+		}
+		if whole, err = codec.Carry(nil, r.State, encoded, def.shape); err != nil && r.Layout == def.layout {
+			return nil, unavailable(a.key(), err)
+		} else if err != nil {
+			whole = encoded // the other layout has another form: the state is what the upgrade has made of it
+		}
+		if !bytes.Equal(whole, encoded) {
+			l.carried = whole
+		}
+	}
+	l.digest, l.size = digestOf(whole), len(whole)
+	return l, nil
 }
 
 // adopt makes what was loaded the committed state. mu is held.
 func (a *activation) adopt(l *loaded) {
 	a.digest, a.size, a.exists = l.digest, l.size, l.record != nil && !l.record.Deleted
-	next := &snapshot{state: l.state}
+	next := &snapshot{state: l.state, layout: l.record.layout(), carried: l.carried}
 	if r := l.record; r != nil {
-		a.epoch, a.version, a.tag = r.Epoch, r.Version, l.tag
+		a.epoch, a.version, a.tag, a.requests = r.Epoch, r.Version, l.tag, l.requests
+		a.aged, a.settled = a.table.host.sweeps.Load(), false
 		a.mine = r.Incarnation == a.serving.member.Incarnation
 		next.version = r.Version
 	}
@@ -206,10 +248,7 @@ func decodeState(def *definition, r *Record) (state any, err error) {
 			err = fmt.Errorf("its state cannot be decoded: %v", p)
 		}
 	}()
-	if r.Layout > def.layout {
-		return nil, fmt.Errorf("its state has layout %d, this program reads up to %d: call it through nodes that run a newer version", r.Layout, def.layout)
-	}
-	if state, err = def.decode(r.State); err != nil {
+	if state, err = def.decode(r.Layout, r.State); err != nil {
 		return nil, fmt.Errorf("its state cannot be decoded as the program's type: %w", err)
 	}
 	return state, nil
@@ -236,23 +275,35 @@ func (a *activation) end(cause error) bool {
 	}
 	a.work = nil
 	for _, o := range w.waiting() {
-		o.answer(errMoved)
+		if o.hasCalled() { // in a run that was undone
+			o.answer(a.undone(o, cause))
+		} else {
+			o.answer(errMoved)
+		}
 	}
 	if w.running != nil {
-		w.running.run.finish()
-		w.running.answer(unavailable(a.key(), cause))
+		w.running.run.giveUp()
+		w.running.answer(a.undone(w.running, cause))
 	}
 	for _, o := range w.ran {
-		o.answer(unavailable(a.key(), cause))
+		o.answer(a.undone(o, cause))
 	}
 	for _, o := range w.batch {
-		if o.changed {
+		if o.writes {
 			o.answer(unknown(a.key(), cause))
 		} else {
-			o.answer(unavailable(a.key(), cause))
+			o.answer(a.undone(o, cause))
 		}
 	}
 	return true
+}
+
+// undone is what o is told when it has not changed the object. What it has called may have changed: then it must be tried again under the same id.
+func (a *activation) undone(o *op, cause error) error {
+	if o.hasCalled() {
+		return unknown(a.key(), cause)
+	}
+	return unavailable(a.key(), cause)
 }
 
 // forget removes an activation that is over: from now on the object can be woken again.
@@ -301,13 +352,23 @@ func (a *activation) release(ctx context.Context, onlyIdle bool) {
 		}
 		return
 	}
+	change := a.beginRelease()
+	a.mu.Unlock()
+	a.finishRelease(ctx, change, onlyIdle)
+}
+
+// beginRelease has the object accept nothing more. mu is held.
+func (a *activation) beginRelease() *transition {
 	change := newTransition(leaving)
 	a.phase, a.change = leaving, change
 	if a.work == nil {
 		change.idle.set()
 	}
-	a.mu.Unlock()
+	return change
+}
 
+// finishRelease waits until all that was accepted is finished, and gives the claim back.
+func (a *activation) finishRelease(ctx context.Context, change *transition, onlyIdle bool) {
 	timer := time.NewTimer(stepTimeout)
 	defer timer.Stop()
 	select {
@@ -323,12 +384,16 @@ func (a *activation) release(ctx context.Context, onlyIdle bool) {
 }
 
 // purge removes the object's tombstone, if the record is one: nothing has asked for the object for its idle time. The object is leaving
-// and has no work, so that nobody writes it; a deletion that comes late finds another tag.
+// and has no work, so that nobody writes it; a deletion that comes late finds another tag, or makes the
+// next owner begin anew.
 func (a *activation) purge(ctx context.Context) {
 	a.mu.Lock()
 	tag, tombstone := a.tag, a.version > 0 && !a.exists && a.phase == leaving && a.work == nil
 	a.mu.Unlock()
-	if !tombstone || !a.serving.lease.Valid() || memoryIsShort() { // that lets objects go before their time
+	if a.table.def.init != nil { // without the tombstone it would be made again
+		return
+	}
+	if !tombstone || a.mayBeAsked() || !a.serving.lease.Valid() || memoryIsShort() { // that lets objects go before their time
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)

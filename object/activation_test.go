@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -171,14 +172,8 @@ func TestAReleaseThatTakesTooLongIsGivenUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a, b := w.node("a"), w.node("b")
 		w.mustAdd(a, 1, 1)
-		gate := make(chan struct{})
-		w.store.onCommit = func(_ context.Context, n int, commit func() (object.Tag, error)) (object.Tag, error) {
-			if n == 1 {
-				<-gate // a store out of reach that does not heed its context
-			}
-			return commit()
-		}
-		r := a.add(w.Context(), 1)
+		gate := w.store.holdEach(1)[0] // as by a store out of reach that does not heed its context
+		r := a.attempt(w.Context(), 1)
 		queued := a.add(w.Context(), 1)
 		if err := a.host.Drain(w.Context()); err != nil {
 			t.Fatal(err)
@@ -191,6 +186,27 @@ func TestAReleaseThatTakesTooLongIsGivenUp(t *testing.T) {
 		close(gate) // the late write lands, and the next owner builds on it
 		synctest.Wait()
 		w.mustAdd(b, 1, 3)
+	})
+}
+
+// The late put of an object that was given up finds the next owner's record, which is as it should be.
+func TestALatePutOfAnObjectThatWasGivenUpIsNoAlarm(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.node("a"), w.node("b")
+		w.mustAdd(a, 1, 1)
+		gate := w.store.holdEach(1)[0] // as by a store out of reach that does not heed its context
+		r := a.attempt(w.Context(), 1)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		a.host.Drain(ctx)
+		w.mustFail(r, object.ErrUnknownOutcome)
+		w.mustAdd(b, 1, 2)
+		close(gate)
+		synctest.Wait()
+		if strings.Contains(w.log.String(), "ALARM") {
+			t.Error("it was taken for two owners")
+		}
+		w.mustGet(b, 2)
 	})
 }
 
@@ -264,7 +280,7 @@ func TestTheLossOfTheSessionEndsAllObjectsAndTheyComeBackUnderTheNext(t *testing
 		n := w.node("n")
 		w.mustAdd(n, 1, 1)
 		release := w.store.hold()
-		inFlight := n.add(w.Context(), 1)
+		inFlight := n.attempt(w.Context(), 1)
 		w.store.onCommit = nil
 		w.registry.Expire(n.id)
 		<-n.done

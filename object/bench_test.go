@@ -25,6 +25,19 @@ type benchList struct {
 
 var openCount = object.Read("Open", func(_ context.Context, l *benchList, _ object.None) (int, error) { return len(l.Todos), nil })
 
+// Open is a method as a user writes it.
+func (l benchList) Open(context.Context) (int, error) { return len(l.Todos), nil }
+
+// open calls it as generated code does.
+func open(ctx context.Context, r object.Ref[benchList]) (n int, err error) {
+	var reading object.Reading
+	if l := r.Read(ctx, &reading, "Open"); l != nil {
+		defer reading.End(&err)
+		return l.Open(&reading)
+	}
+	return openCount.Call(ctx, r, object.None{})
+}
+
 var benchLists = &object.Type[benchList]{Name: "list", Methods: []object.Method[benchList]{openCount}}
 
 // benchHost serves counters and lists from memory.
@@ -97,6 +110,14 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 	})
+	b.Run("reading", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if _, err := open(ctx, lists.Ref(ids[i%benchObjects])); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("parallel", func(b *testing.B) {
 		b.RunParallel(func(p *testing.PB) {
 			for i := 0; p.Next(); i++ {
@@ -161,7 +182,7 @@ func BenchmarkUpdate(b *testing.B) {
 			ctx, ref := b.Context(), counters.On(benchHost(b)).Ref("a")
 			b.ReportAllocs()
 			spread(b, callers, func() {
-				if _, err := add.Call(ctx, ref, 1); err != nil {
+				if _, err := adding.Call(ctx, ref, 1); err != nil {
 					b.Error(err)
 				}
 			})

@@ -383,3 +383,16 @@ func TestReflectedStatesAreCopiedAndStored(t *testing.T) {
 
 // rapidT is a *testing.T of a synctest bubble for rapid.
 type rapidT struct{ *testing.T }
+
+// Outside of methods there is no node to call through.
+func TestACallThroughNoNodeFails(t *testing.T) {
+	if _, err := counters.On(object.From(t.Context())).Get(t.Context(), "x"); !errors.Is(err, object.ErrUnknownType) {
+		t.Error(err)
+	}
+	if err := counters.On(object.From(t.Context())).Put(t.Context(), "x", counter{}); !errors.Is(err, object.ErrUnknownType) {
+		t.Error(err)
+	}
+	if _, err := add.Call(t.Context(), counters.On(object.From(t.Context())).Ref("x"), 1); !errors.Is(err, object.ErrUnknownType) {
+		t.Error(err)
+	}
+}

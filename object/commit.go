@@ -13,6 +13,7 @@ import (
 func (a *activation) commit(w *work) {
 	w.batch, w.ran, w.putting = w.ran, w.spare, true
 	w.spare = nil
+	a.age(w)
 	if w.dirty {
 		a.put(w)
 		if a.phase == over || len(w.batch) == 0 {
@@ -31,11 +32,28 @@ func (a *activation) commit(w *work) {
 	if a.phase == over {
 		return
 	}
+	w.results.forget(a.table.host.flights.caller, w.batch)
 	for _, o := range w.batch {
 		o.answer(o.err)
 	}
 	clear(w.batch)
 	w.spare, w.batch, w.putting = w.batch[:0], nil, false
+}
+
+// age makes results older, and lets go of old ones, when the time has come. mu is held.
+func (a *activation) age(w *work) {
+	h := a.table.host
+	now := h.clock.Load()
+	switch {
+	case w.results.at == 0:
+		w.results.at = now
+	case h.sweeps.Load()-a.aged >= h.keepSweeps || now-w.results.at > ageAfter:
+		w.results.age()
+		w.results.at, a.aged = now, h.sweeps.Load()
+		if !w.dirty { // all of them are durable, and there may be no put for long
+			a.requests = w.results.encode()
+		}
+	}
 }
 
 // put writes the state as the object's next record. When it returns either the state is committed, or the
@@ -54,9 +72,10 @@ func (a *activation) put(w *work) {
 	}
 	binary.LittleEndian.PutUint64(r.WriteID[:8], rand.Uint64())
 	binary.LittleEndian.PutUint64(r.WriteID[8:], rand.Uint64())
-	next := &snapshot{w.state, r.Version}
+	r.Requests = w.results.encode()
+	next := &snapshot{w.state, r.Version, r.layout(), w.carried}
 	d, prev, wrote := w.digest, a.tag, a.wrote
-	last := Record{Epoch: a.epoch, Version: a.version}
+	last := Record{Epoch: a.epoch, Version: a.version, Deleted: a.version > 0 && !a.exists}
 	w.body, w.dirty = nil, false
 	a.help()
 	a.mu.Unlock()
@@ -68,8 +87,9 @@ func (a *activation) put(w *work) {
 	switch p.step {
 	case stepDone:
 		a.epoch, a.version, a.tag, a.digest, a.size, a.exists = r.Epoch, r.Version, p.tag, d, len(body), !r.Deleted
-		a.mine, a.wrote = true, true
+		a.mine, a.wrote, a.requests, a.settled = true, true, r.Requests, false
 		a.committed.Store(next)
+		a.touch() // a tombstone stays for so long after it was written
 		if w.scratch == nil && w.running == nil {
 			w.scratch = body
 		}
@@ -81,8 +101,8 @@ func (a *activation) put(w *work) {
 		batch := w.batch
 		w.batch = nil
 		for _, o := range batch {
-			if o.changed {
-				o.answer(unavailable(a.key(), p.err))
+			if o.writes {
+				o.answer(a.undone(o, p.err))
 			} else {
 				w.batch = append(w.batch, o) // it may have seen what is refused now
 			}
@@ -121,7 +141,7 @@ func (a *activation) write(ctx context.Context, r *Record, last Record, prev Tag
 			config.Log.Error("the store refused a record", "object", key, "error", err)
 			return written{step: step, err: err}
 		case stepGone, stepClash:
-			return a.alarm(step, err)
+			return a.alarm(step, last.Deleted && !wrote, err)
 		}
 		if !doubt {
 			config.Log.Warn("it is not known whether a record was written: trying again", "object", key, "error", err)
@@ -162,7 +182,7 @@ func (a *activation) look(ctx context.Context, r *Record, last Record, wrote, do
 				return written{step: stepClash, err: err}
 			}
 		case stepGone, stepClash:
-			return a.alarm(step, err)
+			return a.alarm(step, last.Deleted && !wrote, err)
 		case stepDone:
 			return written{step: step, tag: tag}
 		case stepAdopt:
@@ -175,8 +195,15 @@ func (a *activation) look(ctx context.Context, r *Record, last Record, wrote, do
 	}
 }
 
-// alarm reports that the record is not what its only writer has left there.
-func (a *activation) alarm(step putStep, err error) written {
+// alarm reports that the record is not what its only writer has left there. tombstone: it is what a former owner has left, who may have purged it late.
+func (a *activation) alarm(step putStep, tombstone bool, err error) written {
+	switch {
+	case a.committed.Load() == nil:
+		return written{step: step, err: err} // it was given up meanwhile: others may write by now
+	case step == stepGone && tombstone:
+		a.table.host.config.Log.Warn("a tombstone is gone: a former owner's purge came late", "object", a.key())
+		return written{step: step, err: fmt.Errorf("its tombstone was purged: %w", err)}
+	}
 	a.table.host.config.Log.Error("ALARM: somebody else writes or deletes the record of an object that this node owns: two owners, "+
 		"or another program at work on the store", "object", a.key(), "error", err)
 	return written{step: step, err: fmt.Errorf("somebody else has written or deleted its record: %w", err)}

@@ -310,7 +310,7 @@ func TestARecordThatSomebodyElseWroteAfterOursIsAnAlarm(t *testing.T) {
 		n := w.node("n")
 		w.mustAdd(n, 1, 1)
 		w.store.write(10)
-		w.mustFail(n.add(w.Context(), 1), object.ErrUnknownOutcome)
+		w.mustFail(n.attempt(w.Context(), 1), object.ErrUnknownOutcome)
 		if w.store.stored() != 10 {
 			t.Fatalf("stored %d: the foreign record was overwritten", w.store.stored())
 		}
@@ -379,7 +379,7 @@ func TestAnOvertakenOwnerWaitsForTheWordOfTheRegistry(t *testing.T) {
 		a, b := w.node("a"), w.node("b")
 		w.mustAdd(a, 1, 1)
 		release := w.store.hold()
-		r := a.add(w.Context(), 1)
+		r := a.attempt(w.Context(), 1)
 		w.registry.Disconnect(a.id)
 		w.registry.Expire(a.id)
 		w.store.onCommit = nil
@@ -400,7 +400,7 @@ func TestAForeignRecordFoundOnALapsedLeaseIsUnknownWhenTheSessionEnds(t *testing
 		n := w.node("n")
 		w.mustGet(n, 0)
 		release := w.store.hold()
-		r := n.add(w.Context(), 1)
+		r := n.attempt(w.Context(), 1)
 		w.store.write(10)
 		w.registry.Disconnect(n.id)
 		time.Sleep(leaseLength + time.Second)
@@ -432,7 +432,7 @@ func TestARecordDeletedBehindTheOwnersBackEndsTheActivation(t *testing.T) {
 					loads++
 					return load()
 				}
-				w.mustFail(n.add(w.Context(), 1), c.want)
+				w.mustFail(n.attempt(w.Context(), 1), c.want)
 				w.mustGet(n, 1)
 				if loads != 1 || !strings.Contains(w.log.String(), "ALARM") {
 					t.Fatalf("%d loads, want 1 and an alarm: the object must begin anew from what is there", loads)
@@ -526,7 +526,7 @@ func TestAnOldOrUnreadableRecordInPlaceOfOursIsAnAlarm(t *testing.T) {
 					old.WriteID[0]++
 					return &old, "tag", found(&old)
 				}
-				w.mustFail(n.add(w.Context(), 1), object.ErrUnknownOutcome)
+				w.mustFail(n.attempt(w.Context(), 1), object.ErrUnknownOutcome)
 				w.store.onLoad = nil
 				w.mustAdd(n, 1, 6)
 				if !strings.Contains(w.log.String(), "ALARM") {
@@ -565,7 +565,7 @@ func TestWhenTheSessionEndsAWriteIsUnknownAndAnUpdateThatChangedNothingUnavailab
 		w.mustGet(n, 0)
 		gates := w.store.holdEach(2)
 		first := n.add(w.Context(), 1)
-		written, unchanged := n.add(w.Context(), 1), n.add(w.Context(), 0) // one batch
+		written, unchanged := n.attempt(w.Context(), 1), n.attempt(w.Context(), 0) // one batch
 		close(gates[0])
 		if _, err := first.wait(); err != nil {
 			t.Fatal(err)

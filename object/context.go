@@ -2,12 +2,15 @@ package object
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // A Caller says on whose behalf a call is made. Methods read it with [From]; highlander itself does not
@@ -22,21 +25,26 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// Info is what a method can know about the call that it serves.
+// Info is what a method can know about the call that it serves. It is a [Node], so that methods can call other objects:
+//
+//	err := Users(object.From(ctx)).Ref(name).Learn(ctx, list)
 type Info struct {
 	Key    Key    // the object's
 	Caller Caller // zero if the call was made without [WithCaller]
 	Node   string // the name of the node that owns the object
-	now    func() time.Time
+	host   *Host
 }
+
+// Host is the host of the node that owns the object; nil outside of methods.
+func (i Info) Host() *Host { return i.host }
 
 // Now is the time by the node's clock: time.Now unless the node was opened with another. An update that
 // runs again may see another time.
 func (i Info) Now() time.Time {
-	if i.now == nil {
+	if i.host == nil || i.host.config.Now == nil {
 		return time.Now()
 	}
-	return i.now()
+	return i.host.config.Now()
 }
 
 // From returns what is known about the call that a method serves, given the method's context or one made
@@ -47,7 +55,7 @@ func From(ctx context.Context) Info {
 	if c == nil {
 		return Info{Caller: caller}
 	}
-	return Info{Key: Key{c.table.def.name, c.id}, Caller: caller, Node: c.table.host.config.Node, now: c.table.host.config.Now}
+	return Info{Key: Key{c.table.def.name, c.id}, Caller: caller, Node: c.table.host.config.Node, host: c.table.host}
 }
 
 // Env returns what the application handed to its node when it opened it (highlander.Config.Env), as a T:
@@ -95,17 +103,60 @@ func methodOf(ctx context.Context) *methodContext {
 // or Err, since most do not.
 type updateContext struct {
 	methodContext
+	op     *Numbered // nil: of an Init
+	rerun  bool      // an earlier run has called others
 	mu     sync.Mutex
 	merged context.Context
 	cancel context.CancelFunc
-	over   bool
+	over   bool          // the run has returned, or was given up
+	void   bool          // it was given up
+	calls  bool          // it has called an update
+	nested *requestScope // of the updates that it calls; nil: as yet there are none
 }
 
 func (c *updateContext) Value(key any) any {
-	if key == (updateKey{}) {
+	switch key {
+	case updateKey{}:
 		return c
+	case requestKey{}:
+		return c.scope()
 	}
 	return c.methodContext.Value(key)
+}
+
+// scope gives ids to the updates that this one calls, nil if it has none itself, or has returned.
+func (c *updateContext) scope() *requestScope {
+	if c.op == nil || c.op.ID.Caller == uuid.Nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return nil
+	}
+	if c.nested == nil {
+		c.nested = &requestScope{parent: *c.op}
+		c.nested.parent.Again = c.op.Again || c.rerun
+	}
+	return c.nested
+}
+
+// call notes that the update calls another one, unless it was given up: its caller may have been told that nothing was changed.
+func (c *updateContext) call() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.void {
+		return unavailable(Key{c.table.def.name, c.id}, errors.New("it was given up while it ran, and calls others no more"))
+	}
+	c.calls = true
+	return nil
+}
+
+// called tells whether the update has called others, in this run or an earlier one.
+func (c *updateContext) called() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls || c.rerun
 }
 
 func (c *updateContext) merge() context.Context {
@@ -122,6 +173,14 @@ func (c *updateContext) merge() context.Context {
 
 func (c *updateContext) Done() <-chan struct{} { return c.merge().Done() }
 func (c *updateContext) Err() error            { return c.merge().Err() }
+
+// giveUp ends the context of an update that has not returned.
+func (c *updateContext) giveUp() {
+	c.mu.Lock()
+	c.void = true
+	c.mu.Unlock()
+	c.finish()
+}
 
 // finish frees what merge has taken: the update has returned, and its context is over.
 func (c *updateContext) finish() {
@@ -143,6 +202,11 @@ func enter(ctx context.Context, key Key, read bool) (context.Context, context.Ca
 	path := updatePath(ctx)
 	if len(path) == 0 {
 		return ctx, noop, nil
+	}
+	if c, _ := ctx.Value(updateKey{}).(*updateContext); c != nil && !read {
+		if err := c.call(); err != nil {
+			return nil, nil, err
+		}
 	}
 	if !read && slices.Contains(path, key) {
 		var b strings.Builder

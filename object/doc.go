@@ -3,7 +3,8 @@
 //
 // # Types, states and methods
 //
-// A [Type] describes objects of one kind. Its parameter is their state, a plain struct:
+// objgen makes types of objects out of plain structs: docs/objects.md is a tour. What it writes, and what can be written by hand, is a [Type]: it describes
+// objects of one kind. Its parameter is their state, a plain struct:
 //
 //	type Todo struct {
 //		Title     string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // What a call can fail with, for errors.Is. A method's own errors come back as they are.
@@ -43,9 +44,48 @@ var (
 	// ErrPanic: the method panicked; nothing changed. The stack is in the node's log.
 	ErrPanic = errors.New("method panicked")
 
+	// ErrReused: the request id was used before for another call of the object, or with another argument; nothing was changed. See [WithRequestID].
+	ErrReused = errors.New("request id was used for another call")
+
 	// ErrCycle: the update would wait for an update that waits for it; it did not run.
 	ErrCycle = errors.New("call cycle")
 )
+
+// A finalError is the error of an update, of which it is durable that no attempt has changed anything, or will. What it says of earlier attempts is
+// between owner and router: callers are told the error in it.
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
+// isFinal tells whether err says so. A method's error may have one in its tree that another object's owner has said: that does not count.
+func isFinal(err error) bool {
+	switch err := err.(type) {
+	case *finalError:
+		return true
+	case *RemoteError:
+		return err.Final
+	}
+	return false
+}
+
+// mayPass tells whether a method has failed since an update that it has called could not be made now: when it runs again that may go well.
+func mayPass(err error) (may bool) {
+	ask(func() {
+		var final *finalError
+		var remote *RemoteError
+		may = slices.ContainsFunc([]error{ErrUnavailable, ErrUnknownOutcome, ErrOverloaded, ErrClosed}, func(e error) bool { return errors.Is(err, e) }) &&
+			!errors.As(err, &final) && !(errors.As(err, &remote) && remote.Final)
+	})
+	return may
+}
+
+// plain takes what isFinal asks for off an error, unless an update that has made the call must know that it will never learn more.
+func plain(err error) error {
+	if final, ok := err.(*finalError); ok && !errors.Is(err, ErrUnknownOutcome) {
+		return final.error
+	}
+	return err
+}
 
 // unavailable says that a call on key had no effect, and why.
 func unavailable(key Key, cause error) error {

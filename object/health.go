@@ -108,8 +108,11 @@ func (h *storeHealth) state() StoreState {
 	return StoreUnknown
 }
 
-// mayWake returns an error if the store fails: the object had better wake elsewhere.
+// mayWake returns an error if the object had better wake elsewhere: the store fails, or a node was to have it that has its methods.
 func (h *Host) mayWake(key Key) error {
+	if h.handed.holds(key) {
+		return unavailable(key, fmt.Errorf("node %s has just handed it over to a node of a newer version: %w", h.config.Node, ErrUnknownMethod))
+	}
 	failure := h.store.failure.Load()
 	if failure == nil || !h.store.failing.Load() {
 		return nil

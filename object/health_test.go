@@ -121,7 +121,7 @@ func TestANodeWhoseStoreFailsLetsObjectsGoWhereItAnswers(t *testing.T) {
 		outages[0].set(true)
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
-		stuck := a.add(ctx, 1)
+		stuck := a.attempt(ctx, 1)
 		time.Sleep(5 * time.Second)
 		if n := a.owned(nodes, ids); n != len(ids) {
 			t.Errorf("after 5 s it owns %d", n)
@@ -216,7 +216,7 @@ func TestANodeThatHasBeenQuietIsTriedWithOneObject(t *testing.T) {
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
 		// Two are stuck.
-		stuck, other := a.add(ctx, 1), background(func() (int64, error) { return add.Call(ctx, counters.On(a).Ref(ids[30]), 1) })
+		stuck, other := a.attempt(ctx, 1), a.attemptAt(ctx, ids[30], 1)
 		released := "a"
 		select {
 		case <-stuck.done:

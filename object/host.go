@@ -30,6 +30,10 @@ type HostConfig struct {
 
 	Placement Placement // says which node an object wakes at
 
+	// CheckReads has each read method checked for changes of the state that it is given: it fails if it has made any. It costs two
+	// encodings of the state a read: it is for tests.
+	CheckReads bool
+
 	// Grow asks for one more session to be served, since all are full and calls wait. It must return at once. It is called again and
 	// again until there is room, also concurrently. Nil: they wait until objects are let go.
 	Grow func()
@@ -41,17 +45,23 @@ type HostConfig struct {
 type Host struct {
 	config HostConfig
 	types  map[string]*table
+	errors []CrossingError
 	tables []*table  // the same, by name
 	done   sync.Pool // of chan struct{}, for calls that wait
 	works  sync.Pool // of *work; both belong to one host, as the channels do to its test bubble
 
 	owners owners // of objects that live elsewhere
+	handed handed // objects that others are to have
 	peers  peers
 	self   atomic.Pointer[uuid.UUID] // this node's incarnation, once it has a session
 	store  storeHealth
 
-	seed   uint64        // of the host's pauses: a hash of the node's name
-	sweeps atomic.Uint32 // counts sweeps for idle objects
+	seed       uint64        // of the host's pauses: a hash of the node's name
+	sweeps     atomic.Uint32 // counts sweeps for idle objects
+	keepSweeps uint32        // as many as there are in keepResults, and one
+	clock      atomic.Int64  // the time of the last one, in seconds since 1970
+
+	flights flights
 
 	mu       sync.Mutex
 	servings []*serving // by session; the slice is replaced, not changed
@@ -69,18 +79,24 @@ const (
 )
 
 // NewHost makes a host for objects of the defined types. It serves nothing until [Host.Serve] runs.
-func NewHost(config HostConfig, definitions ...Definition) (*Host, error) {
+func NewHost(config HostConfig, given ...Definition) (*Host, error) {
 	h := &Host{config: config, types: make(map[string]*table), seed: hashString(0, config.Node)}
 	h.done.New = func() any { return make(chan struct{}, 1) }
 	h.works.New = func() any { return new(work) }
 	if h.config.Log == nil {
 		h.config.Log = slog.New(slog.DiscardHandler)
 	}
-	for _, d := range definitions {
-		def, err := d.define()
-		if err != nil {
+	var all definitions
+	for _, d := range given {
+		if err := d.define(&all); err != nil {
 			return nil, err
 		}
+	}
+	if err := checkErrors(all.errors); err != nil {
+		return nil, err
+	}
+	h.errors = all.errors
+	for _, def := range all.types {
 		if h.types[def.name] != nil {
 			return nil, fmt.Errorf("object: type %s is defined twice: give one of them another name", def.name)
 		}
@@ -96,6 +112,9 @@ func NewHost(config HostConfig, definitions ...Definition) (*Host, error) {
 		}
 		h.types[name].served = true
 	}
+	h.keepSweeps = uint32(keepResults/sweepEvery(h.tables)) + 2
+	h.clock.Store(time.Now().Unix())
+	h.flights.init()
 	return h, nil
 }
 

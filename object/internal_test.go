@@ -4,16 +4,34 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/highlander-go/highlander/codec"
 )
 
 // Moments that no caller can arrange.
 
 type number struct{ N int }
 
-var numbers = &Type[number]{Name: "number"}
+var (
+	numbers = &Type[number]{Name: "number"}
+	shaped  = &Type[number]{Name: "shaped", Codec: Codec[number]{
+		Append: func(b []byte, n number) []byte { return codec.AppendInt(codec.AppendArray(b, 1), n.N) },
+		Read: func(r *codec.Reader, n *number) {
+			for i := range r.Fields() {
+				if i == 0 {
+					codec.ReadInt(r, &n.N)
+				} else {
+					r.Skip()
+				}
+			}
+		},
+		Shape: func() codec.Shape { return codec.StructOf(codec.Leaf) },
+	}}
+)
 
 // A scriptedSession is one whose claims and lease the test holds in its hands.
 type scriptedSession struct {
@@ -49,13 +67,17 @@ func (c gatedCommitter) Commit(context.Context, Key, *Record, Tag) (Tag, error) 
 	return "tag", nil
 }
 
+func (gatedCommitter) List(context.Context, string, string, string, int) ([]string, string, error) {
+	return nil, "", nil
+}
+
 func (gatedCommitter) Purge(context.Context, Key, Tag) error { return nil }
 
 // script runs the test on a host whose serving nobody sweeps or tears down but the test.
 func script(t *testing.T, test func(t *testing.T, h *Host, s *serving, session *scriptedSession, gate chan struct{})) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		h, err := NewHost(HostConfig{Committer: gatedCommitter{gate}}, numbers)
+		h, err := NewHost(HostConfig{Committer: gatedCommitter{gate}}, numbers, shaped)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,6 +92,7 @@ func script(t *testing.T, test func(t *testing.T, h *Host, s *serving, session *
 		session.tearDown = tearDown
 		test(t, h, s, session, gate)
 		tearDown()
+		h.Close() // calls that wait for another session end
 	})
 }
 
@@ -112,21 +135,98 @@ func TestTheEndOfTheSessionAcknowledgesNothing(t *testing.T) {
 		default:
 		}
 		session.tearDown()
+		h.Close() // there will be no other session under which it could be asked what became of the write
 		if err := <-answer; !errors.Is(err, ErrUnknownOutcome) {
 			t.Errorf("error %v", err)
 		}
 	})
 }
 
+// Who finds the object while it is waking, and the lease valid, must not have it run an update when the lease has lapsed before the record is
+// loaded: that may be another owner's, and an update on top of it could make that owner run its own a second time.
+func TestAnUpdateIsNotRunOnARecordLoadedOnALapsedLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowLoader{gate: make(chan struct{})}
+		h, err := NewHost(HostConfig{Committer: store}, numbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var during atomic.Pointer[func()] // what happens while the clock is read
+		lease := NewLease(func() time.Duration {
+			now := time.Since(start)
+			if happens := during.Swap(nil); happens != nil {
+				(*happens)()
+			}
+			return now
+		}, time.Second, time.Hour)
+		lease.Renewed(0)
+		life, end := context.WithCancel(context.Background())
+		s := &serving{host: h, session: &scriptedSession{lease: lease}, lease: lease, ctx: life, tasks: make(chan *activation)}
+		h.serve(s)
+		defer s.tearDown(end)
+
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			numbers.On(h).Get(t.Context(), "a")
+		}()
+		synctest.Wait() // it is being loaded
+		lapse := sync.OnceFunc(func() {
+			time.Sleep(2 * time.Second)
+			close(store.gate)
+		})
+		pause := func() {
+			lapse()
+			time.Sleep(time.Millisecond) // it is loaded
+		}
+		during.Store(&pause)
+		answer := make(chan error, 1)
+		go func() { answer <- numbers.On(h).Put(t.Context(), "a", number{1}) }()
+		time.Sleep(3 * time.Second)
+		lapse()
+		synctest.Wait()
+		if n := store.puts.Load(); n != 0 {
+			t.Errorf("%d puts on a lapsed lease", n)
+		}
+		during.Store(nil)
+		lease.Renewed(lease.Clock()())
+		if err := <-answer; err != nil {
+			t.Error(err)
+		}
+		<-read
+	})
+}
+
+// A slowLoader loads when the gate is closed, and counts what is written.
+type slowLoader struct {
+	gatedCommitter
+	gate chan struct{}
+	puts atomic.Int32
+}
+
+func (l *slowLoader) Load(context.Context, Key) (*Record, Tag, error) {
+	<-l.gate
+	return nil, "", nil
+}
+
+func (l *slowLoader) Commit(context.Context, Key, *Record, Tag) (Tag, error) {
+	l.puts.Add(1)
+	return "tag", nil
+}
+
 // A put that comes back after the object was given up changes nothing any more.
 func TestALateResultIsIgnored(t *testing.T) {
 	script(t, func(t *testing.T, h *Host, s *serving, session *scriptedSession, gate chan struct{}) {
-		go numbers.On(h).Put(context.Background(), "a", number{1})
+		answer := make(chan error, 1)
+		go func() { answer <- numbers.On(h).Put(context.Background(), "a", number{1}) }()
 		synctest.Wait()
 		a := h.types["number"].lookup("a")
 		a.abandon(context.Background(), errors.New("given up"))
 		close(gate)
-		synctest.Wait()
+		if err := <-answer; err != nil {
+			t.Errorf("when it was tried again: %v", err)
+		}
 		if a.committed.Load() != nil {
 			t.Error("an object that was given up has a state to answer from")
 		}
@@ -205,4 +305,71 @@ func TestHowAStoreDoes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What another node has put, and what was loaded, is kept encoded only if this program does not know all of it.
+func TestWhatIsKnownIsNotCarried(t *testing.T) {
+	script(t, func(t *testing.T, h *Host, _ *serving, _ *scriptedSession, gate chan struct{}) {
+		close(gate)
+		for id, args := range map[string][]byte{"known": {0x92, 0, 0x91, 1}, "unknown": {0x92, 0, 0x92, 1, 2}} {
+			_, err := h.Handle(t.Context(), &Request{Key: Key{"shaped", id}, Method: putName, Mode: PutMode{Creates: true}, Args: args})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if snap := h.types["shaped"].resident(id); (snap.carried != nil) != (id == "unknown") {
+				t.Errorf("%s: %v is carried", id, snap.carried)
+			}
+			l, err := h.types["shaped"].lookup(id).decode(&Record{Version: 1, State: args[2:]}, "")
+			if err != nil || (l.carried != nil) != (id == "unknown") {
+				t.Errorf("%s, loaded: %+v, %v", id, l, err)
+			}
+		}
+	})
+}
+
+// A call that comes while a node begins to serve for the first time, before it knows its own incarnation, is none for a former one.
+func TestACallThatComesAsTheNodeBeginsToServe(t *testing.T) {
+	script(t, func(t *testing.T, h *Host, _ *serving, _ *scriptedSession, gate chan struct{}) {
+		close(gate)
+		h.self.Store(nil)
+		_, err := h.Handle(t.Context(), &Request{Key: Key{"shaped", "x"}, Method: putName, Mode: PutMode{Creates: true}, Args: []byte{0x92, 0, 0x91, 1}})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What a record has that was found in place of our own may still be asked for by this host, though it has had all answers of its own writing.
+func TestWhatIsAdoptedIsNotSettled(t *testing.T) {
+	script(t, func(t *testing.T, h *Host, _ *serving, _ *scriptedSession, gate chan struct{}) {
+		close(gate)
+		for i := range 2 {
+			if err := numbers.On(h).Put(t.Context(), "a", number{i}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := h.types["number"].lookup("a")
+		synctest.Wait()
+		kept := func() int {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			var w work
+			w.start(a)
+			own := w.results.caller(h.flights.caller)
+			if own == nil {
+				return 0
+			}
+			return len(own.all)
+		}
+		if n := kept(); n != 0 {
+			t.Errorf("%d results are kept of which all were told here", n)
+		}
+		l := &loaded{state: new(number), record: &Record{Version: 9}, requests: a.requests}
+		a.mu.Lock()
+		a.adopt(l)
+		a.mu.Unlock()
+		if n := kept(); n != 1 {
+			t.Errorf("%d results are kept of a record that was adopted, want 1", n)
+		}
+	})
 }

@@ -2,10 +2,9 @@ package object_test
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 
+	"github.com/highlander-go/highlander/codec"
 	"github.com/highlander-go/highlander/object"
 )
 
@@ -42,21 +41,14 @@ var addBelow = object.Update("AddBelow", func(_ context.Context, c *counter, lim
 	return c.Value, nil
 })
 
-var counters = &object.Type[counter]{Name: "counter", Methods: []object.Method[counter]{add, block, addBelow}, Codec: counterCodec{}}
+var counters = &object.Type[counter]{Name: "counter", Methods: []object.Method[counter]{add, block, addBelow}, Codec: counterCodec}
 
 // counterCodec is what a careful person writes by hand: the array of one int64.
-type counterCodec struct{}
-
-func (counterCodec) Append(dst []byte, c *counter) ([]byte, error) {
-	return binary.BigEndian.AppendUint64(append(dst, 0x91, 0xd3), uint64(c.Value)), nil
+var counterCodec = object.Codec[counter]{
+	Append: func(b []byte, c counter) []byte { return codec.AppendInt(codec.AppendArray(b, 1), c.Value) },
+	Read: func(r *codec.Reader, c *counter) {
+		for range r.Fields() {
+			codec.ReadInt(r, &c.Value)
+		}
+	},
 }
-
-func (counterCodec) Decode(src []byte, c *counter) error {
-	if len(src) != 10 || src[0] != 0x91 || src[1] != 0xd3 {
-		return fmt.Errorf("%x is no counter", src)
-	}
-	c.Value = int64(binary.BigEndian.Uint64(src[2:]))
-	return nil
-}
-
-func (counterCodec) Clone(c *counter) counter { return *c }

@@ -1,5 +1,5 @@
 //go:build race
 
-package object_test
+package object
 
-const raceDetector = true
+const RaceDetector = true

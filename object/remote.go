@@ -49,6 +49,7 @@ func (e *UnreachableError) Unwrap() error {
 
 // A Request is a call on its way to another node.
 type Request struct {
+	Numbered
 	Key    Key
 	Method string
 	Args   []byte
@@ -66,8 +67,20 @@ type PutMode struct {
 
 // Handle answers a call that came from another node. If this node does not own the object and cannot claim it, the call has not run, and
 // the error is a [*NotOwnerError] that says who owns it, or why this node cannot. If that matches [ErrClosed] the node is on its
-// way out. A call is not handed on to another node.
+// way out. A call is not handed on to another node. It may go on when Handle has returned, as ctx ended: r.Args must not be changed even then.
 func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error) {
+	reply, err = h.handle(ctx, r)
+	switch crossing := h.cross(plain(err)); {
+	case err == nil:
+		return reply, nil
+	case isFinal(err):
+		return nil, &finalError{crossing}
+	default:
+		return nil, crossing
+	}
+}
+
+func (h *Host) handle(ctx context.Context, r *Request) (reply []byte, err error) {
 	t := h.types[r.Key.Type]
 	if t == nil {
 		return nil, h.elsewhere(ctx, r.Key, unknownType(h.config.Node, r.Key.Type))
@@ -75,10 +88,12 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 	m := t.def.methods[r.Method]
 	if m == nil {
 		err := fmt.Errorf("%v: %w %q at node %s: does it run another version of the program?", r.Key, ErrUnknownMethod, r.Method, h.config.Node)
-		if t.lookup(r.Key.ID) != nil {
+		if a := t.lookup(r.Key.ID); a == nil {
+			return nil, h.elsewhere(ctx, r.Key, err)
+		} else if !t.handOver(ctx, a, r.Method) {
 			return nil, err
 		}
-		return nil, h.elsewhere(ctx, r.Key, err)
+		return nil, &NotOwnerError{Key: r.Key, Err: unavailable(r.Key, fmt.Errorf("%w; it is handed over to a node that has the method", err))}
 	}
 	if !t.served {
 		return nil, h.elsewhere(ctx, r.Key, fmt.Errorf("%w: node %s does not serve objects of type %s", ErrUnavailable, h.config.Node, r.Key.Type))
@@ -89,13 +104,9 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 		return nil, err
 	}
 	defer leave()
-	updated := false
-	defer func() { // a codec may panic over bytes that it does not expect, or over a result
+	defer func() { // a codec may panic over bytes that it does not expect
 		if p := recover(); p != nil {
 			err = (&methodContext{ctx, t, r.Key.ID}).panicked(r.Method, p)
-			if updated {
-				err = unknown(r.Key, err)
-			}
 		}
 	}()
 	if m.read != nil {
@@ -103,19 +114,24 @@ func (h *Host) Handle(ctx context.Context, r *Request) (reply []byte, err error)
 		if err != nil {
 			return nil, err
 		}
-		return m.read(&methodContext{ctx, t, r.Key.ID}, snap, r.Args)
+		return m.read(ctx, t, r.Key.ID, snap, r.Args)
 	}
 	o, err := m.update(r.Args)
 	if err != nil {
 		return nil, unavailable(r.Key, fmt.Errorf("the argument of %s cannot be read: %w", r.Method, err))
 	}
-	o.mode = r.Mode
+	o.mode, o.Numbered = r.Mode, r.Numbered
 	if err := t.local(ctx, r.Key.ID, o, fromAfar); err != nil {
 		return nil, err
 	}
-	updated = true
-	if reply, err = o.reply(); err != nil {
-		return nil, unknown(r.Key, fmt.Errorf("it was updated, but what it returned cannot be encoded: %w", err))
+	return t.reply(r.Key, o)
+}
+
+// reply is the answer to o, which was made.
+func (t *table) reply(key Key, o *op) (reply []byte, err error) {
+	if reply, err = readOutcome(key, o.outcome); err != nil {
+		t.host.arrived(err)
+		return nil, &finalError{err}
 	}
 	return reply, nil
 }
@@ -146,7 +162,7 @@ func (t *table) read(ctx context.Context, key Key, method string, args func() ([
 }
 
 func (t *table) routeRead(ctx context.Context, args func() ([]byte, error), r *Request) (snap *snapshot, reply []byte, err error) {
-	here := func() (err error) {
+	here := func(ctx context.Context) (err error) {
 		snap, err = t.view(ctx, r.Key.ID, fromHere)
 		return err
 	}
@@ -154,7 +170,7 @@ func (t *table) routeRead(ctx context.Context, args func() ([]byte, error), r *R
 	return snap, reply, err
 }
 
-// update has o run where the object is owned. The reply is nil if that is here: o has the result then.
+// update has o run where the object is owned, once. The reply is nil if that is here: o has the result then.
 func (t *table) update(ctx context.Context, key Key, o *op) (reply []byte, err error) {
 	if t == nil {
 		return nil, unknownType("", key.Type)
@@ -164,15 +180,59 @@ func (t *table) update(ctx context.Context, key Key, o *op) (reply []byte, err e
 		return nil, err
 	}
 	defer leave()
-	if t.lookup(key.ID) != nil {
-		if err = t.local(ctx, key.ID, o, fromHere); !isRefusal(key, err) {
+	flights := &t.host.flights
+	if scope, _ := ctx.Value(requestKey{}).(*requestScope); scope != nil {
+		if err := t.part(scope, key, o); err != nil {
 			return nil, err
 		}
+	} else {
+		hash := hashOf(key)
+		o.ID.Caller = flights.caller
+		o.ID.Number, o.Floor = flights.begin(hash)
+		defer flights.end(hash, o.ID.Number)
 	}
-	return t.routeUpdate(ctx, o, err, &Request{Key: key, Method: o.name(), Mode: o.mode})
+	if t.lookup(key.ID) != nil {
+		if err = t.local(ctx, key.ID, o, fromHere); err == nil && o.told {
+			reply, err = t.reply(key, o)
+		}
+		if !isRefusal(key, err) && !mayHaveRun(err) {
+			return reply, plain(err)
+		}
+	}
+	reply, err = t.routeUpdate(ctx, o, err, &Request{Numbered: o.Numbered, Key: key, Method: o.name(), Mode: o.mode})
+	return reply, plain(err)
 }
 
-func (t *table) routeUpdate(ctx context.Context, o *op, refused error, r *Request) (reply []byte, err error) {
-	here := func() error { return t.local(ctx, r.Key.ID, o, fromHere) }
-	return t.route(ctx, here, refused, o.args, r, false)
+// part makes o a part of what the scope is of.
+func (t *table) part(scope *requestScope, key Key, o *op) error {
+	args, err := o.args()
+	if err != nil {
+		return fmt.Errorf("%v: the argument of %s cannot be encoded: %w", key, o.name(), err)
+	}
+	o.Numbered = scope.part(key)
+	o.Check = hashString(hashString(o.mode.Version, o.name()), string(args))
+	if o.ID.Caller == t.host.flights.caller {
+		o.Below = t.host.flights.below()
+	}
+	return nil
+}
+
+func (t *table) routeUpdate(ctx context.Context, o *op, failed error, r *Request) (reply []byte, err error) {
+	fresh := failed == nil
+	here := func(ctx context.Context) error {
+		if !fresh {
+			o = o.again()
+		}
+		fresh, o.Again = false, r.Again
+		err := t.local(ctx, r.Key.ID, o, fromHere)
+		if err == nil {
+			reply, err = t.reply(r.Key, o)
+		}
+		return err
+	}
+	away, err := t.route(ctx, here, failed, o.args, r, false)
+	if away != nil {
+		reply = away
+	}
+	return reply, err
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/highlander-go/highlander/codec"
 	"github.com/highlander-go/highlander/object"
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -146,7 +147,7 @@ func TestAnAbandonedActivationWritesNoMore(t *testing.T) {
 			}
 			return commit()
 		}
-		r := a.add(w.Context(), 1)
+		r := a.attempt(w.Context(), 1)
 		if err := a.host.Drain(w.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +209,7 @@ func TestTheContextOfAnUpdateEndsWithIt(t *testing.T) {
 	}, leaky)
 }
 
-// The update is durable, but the caller at another node cannot be told what it returned.
+// What cannot be told to a caller at another node is no result: nothing is changed.
 type unsendable struct{ F func() }
 
 func TestAResultThatCannotBeEncoded(t *testing.T) {
@@ -219,13 +220,14 @@ func TestAResultThatCannotBeEncoded(t *testing.T) {
 	typ := &object.Type[counter]{Name: "uns", Methods: []object.Method[counter]{m}}
 	inWorld(t, func(w *world) {
 		a, b := w.node("a"), w.node("b")
-		if _, err := m.Call(w.Context(), typ.On(a).Ref("x"), object.None{}); err != nil {
-			t.Fatal(err)
+		for i, n := range []*node{a, b} {
+			_, err := m.Call(w.Context(), typ.On(n).Ref("x"), object.None{})
+			if err == nil || !strings.Contains(err.Error(), "what M returned cannot be encoded") {
+				t.Errorf("through node %d: %v", i, err)
+			}
 		}
-		_, err := m.Call(w.Context(), typ.On(b).Ref("x"), object.None{})
-		c, _ := typ.On(b).Get(w.Context(), "x")
-		if c.Value == 2 && !errors.Is(err, object.ErrUnknownOutcome) {
-			t.Errorf("the update is durable and the error is: %v", err)
+		if c, err := typ.On(b).Get(w.Context(), "x"); c.Value != 0 || err != nil {
+			t.Errorf("%+v, %v", c, err)
 		}
 	}, typ)
 }
@@ -267,22 +269,16 @@ func TestAReadsArgumentIsEncodedOnlyWhenItIsSent(t *testing.T) {
 }
 
 // A codec that ends its goroutine fails one call, not the object.
-type exitCodec struct {
-	counterCodec
-	on *atomic.Bool
-}
-
-func (c exitCodec) Clone(v *counter) counter { return *v }
-func (c exitCodec) Append(dst []byte, v *counter) ([]byte, error) {
-	if c.on.Load() {
-		runtime.Goexit()
-	}
-	return c.counterCodec.Append(dst, v)
-}
-
 func TestGoexitInACodec(t *testing.T) {
 	var on atomic.Bool
-	typ := &object.Type[counter]{Name: "g", Methods: []object.Method[counter]{add}, Codec: exitCodec{on: &on}}
+	exits := counterCodec
+	exits.Append = func(b []byte, c counter) []byte {
+		if on.Load() {
+			runtime.Goexit()
+		}
+		return counterCodec.Append(b, c)
+	}
+	typ := &object.Type[counter]{Name: "g", Methods: []object.Method[counter]{add}, Codec: exits}
 	inWorld(t, func(w *world) {
 		n := w.node("n")
 		typ.On(n).Get(w.Context(), "x")
@@ -518,22 +514,23 @@ func TestACodecThatPanicsInARemoteCallFailsTheCall(t *testing.T) {
 		return bomb{}, nil
 	})
 	typ := &object.Type[counter]{Name: "b", Methods: []object.Method[counter]{m}}
-	bad := &object.Type[counter]{Name: "panics", Codec: panicCodec{}}
+	panics := counterCodec
+	panics.Read = func(*codec.Reader, *counter) { panic("what is this?") }
+	bad := &object.Type[counter]{Name: "panics", Codec: panics}
 	inWorld(t, func(w *world) {
 		a, b := w.node("a"), w.node("b")
 		if _, err := typ.On(a).Get(w.Context(), "x"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := m.Call(w.Context(), typ.On(b).Ref("x"), object.None{}); !errors.Is(err, object.ErrUnknownOutcome) || errors.Is(err, object.ErrPanic) {
-			t.Errorf("the update is durable, and the error %v", err)
+		if _, err := m.Call(w.Context(), typ.On(b).Ref("x"), object.None{}); !errors.Is(err, object.ErrPanic) {
+			t.Errorf("an update whose result panics: %v", err)
 		}
-		_, err := a.host.Handle(w.Context(), &object.Request{Key: object.Key{Type: "panics", ID: "x"}, Method: "put state", Args: []byte{1}})
+		if c, err := typ.On(b).Get(w.Context(), "x"); c.Value != 0 || err != nil {
+			t.Errorf("%+v, %v", c, err)
+		}
+		_, err := a.host.Handle(w.Context(), &object.Request{Key: object.Key{Type: "panics", ID: "x"}, Method: "put state", Args: []byte{0x92, 0, 0x91, 1}})
 		if !errors.Is(err, object.ErrPanic) {
 			t.Error(err)
 		}
 	}, typ, bad)
 }
-
-type panicCodec struct{ counterCodec }
-
-func (panicCodec) Decode([]byte, *counter) error { panic("what is this?") }

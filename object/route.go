@@ -55,7 +55,8 @@ type way struct {
 	hops      int
 	hopeful   bool // some time later it may go well
 
-	last   error // why the last member did not run the call
+	last   error              // why the last member did not run the call
+	doubt  context.CancelFunc // it is not known whether it has run, and it is tried again until ctx ends; nil: it surely has not
 	began  time.Time
 	pauses int
 	ask    int // how many pauses until the next question who owns the object
@@ -63,11 +64,16 @@ type way struct {
 
 // route has a call run at the object's owner: with here if that is this node, and the reply is nil then. refused is why it has
 // not run here, if that was tried already.
-func (t *table) route(ctx context.Context, here func() error, refused error, args func() ([]byte, error), r *Request, read bool) (reply []byte, err error) {
-	if t.host.config.Transport == nil {
-		return nil, t.alone(r.Key, here, refused)
-	}
+func (t *table) route(ctx context.Context, here func(context.Context) error, refused error, args func() ([]byte, error), r *Request, read bool) (reply []byte, err error) {
 	w := way{table: t, ctx: ctx, r: r, read: read, args: args, hash: hashOf(r.Key), ask: firstAsk}
+	defer func() {
+		if w.doubt != nil {
+			w.doubt()
+		}
+	}()
+	if t.host.config.Transport == nil {
+		return nil, w.alone(here, refused)
+	}
 	if w.owner = t.host.owners.get(r.Key, w.hash); w.owner != nil {
 		w.cached = true
 	}
@@ -77,15 +83,18 @@ func (t *table) route(ctx context.Context, here func() error, refused error, arg
 		}
 	}
 	for {
+		if w.doubt != nil && w.ctx.Err() != nil {
+			return nil, w.ended(nil)
+		}
 		to, ok := w.next()
 		if !ok {
 			if err := w.pause(); err != nil {
-				return nil, err
+				return nil, w.ended(err)
 			}
 			continue
 		}
 		if to == nil {
-			err = here()
+			err = here(w.ctx)
 		} else {
 			reply, err = w.call(to)
 		}
@@ -99,17 +108,62 @@ func (t *table) route(ctx context.Context, here func() error, refused error, arg
 }
 
 // alone is the route of a node that has no transport.
-func (t *table) alone(key Key, here func() error, refused error) error {
+func (w *way) alone(here func(context.Context) error, err error) error {
+	if !w.table.served {
+		return unavailable(w.r.Key, fmt.Errorf("this node does not serve the type, and has no transport to call others"))
+	}
+	if err == nil {
+		err = here(w.ctx)
+	}
+	for {
+		refused := isRefusal(w.r.Key, err)
+		if refused {
+			err = bare(w.r.Key, err)
+		}
+		if !w.uncertain(err) {
+			return err
+		}
+		if w.last = err; refused && errors.Is(err, ErrClosed) {
+			return w.ended(err)
+		}
+		if err := w.pause(); err != nil {
+			return w.ended(err)
+		}
+		err = here(w.ctx)
+	}
+}
+
+// mayHaveRun tells whether err says that nobody knows whether an update has run, or will.
+func mayHaveRun(err error) bool { return errors.Is(err, ErrUnknownOutcome) && !isFinal(err) }
+
+// uncertain tells whether the update must be tried again after err, as an attempt may have run: it runs once.
+func (w *way) uncertain(err error) bool {
+	if w.read || err == nil || isFinal(err) || w.r.ID.Caller == uuid.Nil {
+		return false
+	}
+	if w.doubt == nil {
+		if !errors.Is(err, ErrUnknownOutcome) {
+			return false
+		}
+		w.ctx, w.doubt = context.WithTimeoutCause(w.ctx, retryFor, errRetried)
+		w.r.Again = true
+	}
+	w.hopeful = true
+	return true
+}
+
+var errRetried = fmt.Errorf("it was tried again for %v: %w", retryFor, context.DeadlineExceeded)
+
+// ended is what the caller is told when no more attempts are made.
+func (w *way) ended(err error) error {
 	switch {
-	case !t.served:
-		return unavailable(key, fmt.Errorf("this node does not serve the type, and has no transport to call others"))
-	case refused == nil:
-		refused = here()
+	case w.doubt == nil:
+		return err
+	case w.ctx.Err() != nil:
+		return unknown(w.r.Key, fmt.Errorf("%w; the last attempt: %v", ended(w.ctx), w.last))
+	default:
+		return unknown(w.r.Key, fmt.Errorf("the last attempt: %v", err))
 	}
-	if isRefusal(key, refused) {
-		return bare(key, refused)
-	}
-	return refused
 }
 
 // isRefusal tells whether err says that a call on key surely did not run where it was tried, and may be tried elsewhere.
@@ -184,12 +238,13 @@ func (w *way) place() (to *Member, ok bool) {
 	}
 	var best struct {
 		member *Member
-		reads  bool // states of this node's layout
+		layout uint32
 		weight uint64
 	}
 	mayBeHere := t.served && !w.triedHere
+	open := h.closing.Load() != isClosed // else there will be no session any more
 	if mayBeHere && !h.canClaim() {
-		mayBeHere, w.hopeful = false, true
+		mayBeHere, w.hopeful = false, w.hopeful || open
 		if w.last == nil {
 			w.last = fmt.Errorf("%v: node %s: %w", w.r.Key, h.config.Node, ErrNoLease)
 		}
@@ -213,10 +268,10 @@ func (w *way) place() (to *Member, ok bool) {
 		} else if m.Address == "" {
 			continue
 		}
-		reads, weight := served.Layout >= t.def.layout, weightOf(w.hash, m.Incarnation)
-		if best.member == nil || reads && !best.reads || reads == best.reads && (weight > best.weight ||
+		weight := weightOf(w.hash, m.Incarnation)
+		if best.member == nil || served.Layout < best.layout || served.Layout == best.layout && (weight > best.weight ||
 			weight == best.weight && bytes.Compare(m.Incarnation[:], best.member.Incarnation[:]) > 0) {
-			best.member, best.reads, best.weight = m, reads, weight
+			best.member, best.layout, best.weight = m, served.Layout, weight
 		}
 	}
 	switch {
@@ -230,7 +285,7 @@ func (w *way) place() (to *Member, ok bool) {
 	case mayBeHere: // and is not listed, as yet
 		return nil, true
 	case len(w.tried) == 0 && !w.triedHere:
-		w.hopeful = true
+		w.hopeful = w.hopeful || open
 		if w.last == nil {
 			w.last = unavailable(w.r.Key, fmt.Errorf("no live node that can be reached serves %s of objects of type %s", w.r.Method, w.r.Key.Type))
 		}
@@ -240,14 +295,9 @@ func (w *way) place() (to *Member, ok bool) {
 
 // servedBy is what the member says of the call's type, nil if it cannot serve the call.
 func (w *way) servedBy(m *Member) *Served {
-	for i := range m.Types {
-		s := &m.Types[i]
-		if s.Type == w.r.Key.Type {
-			if builtIn(w.r.Method) || len(s.Methods) == 0 || slices.Contains(s.Methods, w.r.Method) {
-				return s
-			}
-			return nil
-		}
+	s := m.serves(w.r.Key.Type)
+	if s == nil || builtIn(w.r.Method) || len(s.Methods) == 0 || slices.Contains(s.Methods, w.r.Method) {
+		return s
 	}
 	return nil
 }
@@ -265,8 +315,12 @@ func (w *way) call(to *Member) (reply []byte, err error) {
 			return nil, fmt.Errorf("%v: the argument of %s cannot be encoded: %w", r.Key, r.Method, err)
 		}
 		r.Caller, r.Path, w.encoded = From(w.ctx).Caller, updatePath(w.ctx), true
+		if r.ID.Caller == h.flights.caller {
+			r.Below = h.flights.below()
+		}
 	}
 	if reply, err = h.config.Transport.Call(w.ctx, *to, r); err != nil {
+		h.arrived(err)
 		return nil, err
 	}
 	h.peers.reached(to.Incarnation)
@@ -308,16 +362,31 @@ func (w *way) judge(at *Member, err error) error {
 	var refused *NotOwnerError
 	switch {
 	case !errors.As(err, &refused) || refused.Key != w.r.Key:
-		return err // the method's, or for another reason no other node's business
+		if !w.uncertain(err) {
+			return err // the method's, or for another reason no other node's business
+		}
+		if remote := (*RemoteError)(nil); errors.Is(err, ErrClosed) && !errors.As(err, &remote) { // this node's transport is
+			return w.ended(err)
+		}
+		w.last = opaque{err}
+		if at != nil {
+			w.exclude(at.Incarnation)
+		} else {
+			w.triedHere = true
+		}
+		return nil
 	case refused.Owner.Incarnation != uuid.Nil && !errors.Is(err, ErrUnavailable):
 		w.redirect(at, refused.Owner)
 		return nil
 	case refused.Owner.Incarnation != uuid.Nil && w.isListed(refused.Owner): // its lease has lapsed: others would claim the object in vain
-		return opaque{err}
+		if w.doubt == nil {
+			return opaque{err}
+		}
 	}
 	w.last = bare(w.r.Key, err)
+	w.hopeful = w.hopeful || w.doubt != nil
 	closed := errors.Is(err, ErrClosed)
-	w.hopeful = w.hopeful || closed || errors.Is(err, ErrNoLease)
+	w.hopeful = w.hopeful || closed || errors.Is(err, ErrNoLease) || isHandedOver(err)
 	switch {
 	case at != nil:
 		if closed {
@@ -326,7 +395,7 @@ func (w *way) judge(at *Member, err error) error {
 		w.exclude(at.Incarnation)
 		return nil
 	case closed:
-		return w.last
+		return w.ended(w.last)
 	}
 	w.triedHere = true
 	if w.owner != nil && h.isSelf(*w.owner) {
@@ -368,10 +437,10 @@ func (w *way) unreached(lost *UnreachableError) error {
 	case errors.Is(lost, ErrClosed):
 		h.peers.left(id)
 	}
-	if lost.Sent && !w.read {
+	if lost.Sent && !w.read && !w.uncertain(lost) {
 		return unknown(w.r.Key, opaque{lost})
 	}
-	w.last = unavailable(w.r.Key, errors.New(lost.Error())) // of a read it does not matter whether it has run
+	w.last = unavailable(w.r.Key, errors.New(lost.Error())) // of a read it does not matter whether it has run, nor of an update that is tried again
 	w.hopeful = true
 	if w.told && w.owner.Incarnation == id { // it owns the object until the registry says otherwise
 		w.tried = append(w.tried, id)

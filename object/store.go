@@ -32,10 +32,16 @@ type Store interface {
 	// condition, deleting what is not there is no error.
 	Delete(ctx context.Context, name string, c Condition) error
 
-	// List returns, in the order of their bytes, up to limit (1 to 1000) names that begin with prefix and
-	// come after the name after ("" for the first page). Fewer than limit names: there are no more. Another limit is an
-	// error.
-	List(ctx context.Context, prefix, after string, limit int) (names []string, err error)
+	// List returns, in the order of their bytes, up to limit (1 to 1000) of the blobs whose names begin with prefix and
+	// come after the name after ("" for the first page). Fewer than limit: there are no more. Another limit is an error.
+	// A blob that is there during the whole call is listed; its size is one that it had meanwhile.
+	List(ctx context.Context, prefix, after string, limit int) ([]Entry, error)
+}
+
+// An Entry is what a listing tells of a blob.
+type Entry struct {
+	Name string
+	Size int64 // of its body, in bytes
 }
 
 // A Tag identifies a blob's content, as an ETag does. Equal contents may have equal tags: who must tell
@@ -95,6 +101,13 @@ type Committer interface {
 	// it follows, "" when it is the first. Errors are those of [Store].Put. It does not keep r.
 	Commit(ctx context.Context, key Key, r *Record, prev Tag) (Tag, error)
 
+	// List returns ids of objects of the type that begin with prefix, which may end within a character, and that have a
+	// record which is no tombstone: up to limit (1 to 1000) of them, in an order of the committer's own that is always the
+	// same. cursor is "" for the first page, and for each other one the next of the page before; next is "" when there are
+	// no more. A page with a next may have fewer than limit ids, or none. An object that has such a record during the whole
+	// of a listing is in one of its pages, whether its record can be read or not, and none is in two.
+	List(ctx context.Context, typ, prefix, cursor string, limit int) (ids []string, next string, err error)
+
 	// Purge removes key's record, which is a tombstone, if it is still the one with the tag. It may leave it, and return nil,
 	// where it cannot be sure of that condition. Errors are those of [Store].Delete.
 	Purge(ctx context.Context, key Key, tag Tag) error
@@ -109,4 +122,5 @@ type Record struct {
 	Incarnation [16]byte // of the node that wrote it
 	Deleted     bool     // a tombstone: the object is as if it had never been written
 	State       []byte   // msgpack; none of a tombstone
+	Requests    []byte   // msgpack: the results of recent updates, by which they are not made twice; none: there are none
 }

@@ -2,7 +2,6 @@ package object_test
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/highlander-go/highlander/codec"
 	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
 	"github.com/highlander-go/highlander/persist"
@@ -113,7 +113,7 @@ func run(t *testing.T, h hardship, length time.Duration) {
 	c.registry = memregistry.New(memregistry.Options{Lease: h.lease}) // sessions time out after three leases
 	defer c.registry.Close()
 	c.tallies = &object.Type[tally]{Name: "tally", Methods: []object.Method[tally]{raise, raiseBoth, show},
-		Codec: tallyCodec{}, Idle: h.idle, MaxQueue: h.maxQueue}
+		Codec: tallyCodec, Idle: h.idle, MaxQueue: h.maxQueue}
 	for i := range h.objects {
 		c.ledgers[strconv.Itoa(i)] = &ledger{acked: make(map[int64]bool)}
 	}
@@ -213,22 +213,16 @@ func wait(ctx context.Context, d time.Duration) {
 type tally struct{ Value, By int64 }
 
 // tallyCodec writes the array of both.
-type tallyCodec struct{}
-
-func (tallyCodec) Append(dst []byte, n *tally) ([]byte, error) {
-	dst = binary.BigEndian.AppendUint64(append(dst, 0x92, 0xd3), uint64(n.Value))
-	return binary.BigEndian.AppendUint64(append(dst, 0xd3), uint64(n.By)), nil
+var tallyCodec = object.Codec[tally]{
+	Append: func(b []byte, n tally) []byte {
+		return codec.AppendInt(codec.AppendInt(codec.AppendArray(b, 2), n.Value), n.By)
+	},
+	Read: func(r *codec.Reader, n *tally) {
+		for i := range r.Fields() {
+			codec.ReadInt(r, [...]*int64{&n.Value, &n.By}[i])
+		}
+	},
 }
-
-func (tallyCodec) Decode(src []byte, n *tally) error {
-	if len(src) != 19 {
-		return fmt.Errorf("%x is no tally", src)
-	}
-	n.Value, n.By = int64(binary.BigEndian.Uint64(src[2:])), int64(binary.BigEndian.Uint64(src[11:]))
-	return nil
-}
-
-func (tallyCodec) Clone(n *tally) tally { return *n }
 
 // A fate is what is known of an update.
 type fate int
@@ -331,7 +325,7 @@ var raiseBoth = object.Update("RaiseBoth", func(ctx context.Context, n *tally, r
 	if err != nil {
 		return 0, err
 	}
-	if !c.ask("nested Raise", r.Other, true, func(o object.Collection[tally], by int64) (int64, error) {
+	if !c.ask("nested Raise", r.Other, true, func(o object.Collection[tally, string], by int64) (int64, error) {
 		return raise.Call(ctx, o.Ref(r.Other), raising{By: by, Way: ways})
 	}) {
 		return 0, &refusal{n.Value}
@@ -357,26 +351,26 @@ func (c *cluster) call() {
 	c.within(patience+hang, "a call", func() {
 		switch k := rand.IntN(10); {
 		case k < 4:
-			c.ask("Raise", id, true, func(o object.Collection[tally], by int64) (int64, error) {
+			c.ask("Raise", id, true, func(o object.Collection[tally, string], by int64) (int64, error) {
 				return raise.Call(ctx, o.Ref(id), raising{By: by, Way: rand.IntN(ways)})
 			})
 		case k < 5:
-			c.ask("RaiseBoth", id, true, func(o object.Collection[tally], by int64) (int64, error) {
+			c.ask("RaiseBoth", id, true, func(o object.Collection[tally, string], by int64) (int64, error) {
 				return raiseBoth.Call(ctx, o.Ref(id), raising{By: by, Other: other})
 			})
 		case k < 7:
-			c.ask("Show", id, false, func(o object.Collection[tally], _ int64) (int64, error) {
+			c.ask("Show", id, false, func(o object.Collection[tally, string], _ int64) (int64, error) {
 				return show.Call(ctx, o.Ref(id), object.None{})
 			})
 		default:
-			c.ask("GetVersion", id, false, func(o object.Collection[tally], _ int64) (_ int64, err error) {
+			c.ask("GetVersion", id, false, func(o object.Collection[tally, string], _ int64) (_ int64, err error) {
 				n, version, err = o.GetVersion(ctx, id)
 				return n.Value, err
 			})
 			if k < 8 {
 				return
 			}
-			c.ask("PutIf", id, true, func(o object.Collection[tally], by int64) (int64, error) {
+			c.ask("PutIf", id, true, func(o object.Collection[tally, string], by int64) (int64, error) {
 				n = tally{n.Value + 1, by}
 				return n.Value, o.PutIf(ctx, id, version, n)
 			})
@@ -385,7 +379,7 @@ func (c *cluster) call() {
 }
 
 // ask makes a call through any node, checks what it says, and tells whether it has succeeded.
-func (c *cluster) ask(what, id string, update bool, call func(_ object.Collection[tally], by int64) (int64, error)) bool {
+func (c *cluster) ask(what, id string, update bool, call func(_ object.Collection[tally, string], by int64) (int64, error)) bool {
 	l, by := c.ledgers[id], c.last.Add(1)
 	before := l.highest()
 	value, err := call(c.tallies.On(c.nodes[rand.IntN(c.places)].Load()), by)
@@ -420,7 +414,7 @@ var noEffect = []error{object.ErrUnavailable, object.ErrClosed, object.ErrOverlo
 
 func (c *cluster) decode(r *object.Record) (n tally) {
 	if r != nil {
-		c.check("stored state", tallyCodec{}.Decode(r.State, &n))
+		c.check("stored state", codec.Decode(r.State, &n, tallyCodec.Read))
 	}
 	return n
 }
@@ -614,7 +608,7 @@ func (s *faultyStore) elseWrites(what string, key object.Key, prev object.Tag) {
 	}
 	c, r := s.c, *last
 	r.Version, r.WriteID, r.Incarnation = r.Version+1, uuid.New(), uuid.New()
-	r.State, _ = tallyCodec{}.Append(nil, &tally{c.decode(last).Value + 1, 0})
+	r.State = tallyCodec.Append(nil, tally{c.decode(last).Value + 1, 0})
 	if _, err := s.Committer.Commit(context.Background(), key, &r, prev); err != nil {
 		return
 	}

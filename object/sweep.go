@@ -25,10 +25,22 @@ func (s *serving) sweep(ctx context.Context) {
 		if all := s.host.current(); len(all) == 0 || all[0] != s {
 			continue
 		}
+		s.host.clock.Store(time.Now().Unix())
 		now, short := s.host.sweeps.Add(1), memoryIsShort()
-		idle := s.host.pick(func(a *activation) bool { return now-a.used.Load() >= a.table.def.idleSweeps(every, short) })
+		idle := s.host.pick(func(a *activation) bool {
+			unused := now - a.used.Load()
+			return unused >= a.table.def.idleSweeps(every, short) && (short || !a.mayBeAsked())
+		})
 		release(ctx, idle, true)
 	}
+}
+
+// mayBeAsked tells whether the object is deleted, and its tombstone keeps what somebody may still ask for: when the object is let go the tombstone may go, too.
+func (a *activation) mayBeAsked() bool {
+	h := a.table.host
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.version > 0 && !a.exists && len(a.requests) > 0 && h.sweeps.Load()-a.used.Load() < h.keepSweeps
 }
 
 // idleSweeps is how many sweeps an object outlasts without being used.

@@ -27,6 +27,7 @@ type shard struct {
 
 func newTable(h *Host, def *definition) *table {
 	t := &table{host: h, def: def}
+	def.typed.in(t)
 	for i := range t.shards {
 		t.shards[i].m = make(map[string]*activation)
 	}
@@ -82,14 +83,19 @@ func (t *table) view(ctx context.Context, id string, from origin) (*snapshot, er
 
 // local runs the update if the object is owned here or can be.
 func (t *table) local(ctx context.Context, id string, o *op, from origin) error {
+	here := t.host.self.Load() // nil: this process has had no session yet
 	for {
 		a := t.lookup(id)
-		if a == nil || !a.serving.lease.Valid() {
+		if a == nil || a.committed.Load() == nil || !a.serving.lease.Valid() { // in this order: a lease that is valid after the load says that no other owner had written before it
 			var err error
 			if a, err = t.find(ctx, id, from); err != nil {
 				return err
 			}
 		}
+		if from == fromAfar && here != nil && a.serving.member.Incarnation != *here { // it was sent to one that is over, perhaps long ago, before this process was frozen
+			return refuse(a.key(), unavailable(a.key(), errFormer))
+		}
+		t.yield(ctx, a)
 		err := a.do(ctx, o)
 		if err != errMoved {
 			return err
@@ -99,6 +105,8 @@ func (t *table) local(ctx context.Context, id string, o *op, from origin) error 
 		}
 	}
 }
+
+var errFormer = errors.New("the call was for a former incarnation of this node")
 
 // errMoved says that an activation is over or not yet there, and that the update it was given did not run.
 var errMoved = errors.New("moved")

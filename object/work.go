@@ -1,24 +1,34 @@
 package object
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
 	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/highlander-go/highlander/codec"
 )
 
 // An op is one call of an update on its way through an object.
 type op struct {
 	mutation
+	Numbered
 	ctx     context.Context // the caller's
 	mode    PutMode
-	deletes bool // it leaves a tombstone
+	deletes bool   // it leaves a tombstone
+	sent    []byte // the whole state that another node has sent, as that has encoded it
 
 	done    chan struct{} // capacity 1
 	phase   opPhase       // guarded by the activation's mu, as are those below
-	changed bool          // the run has changed the state
+	writes  bool          // the next record has to be written before it can be answered
 	gone    bool          // the caller was told that nobody knows: o need not run again
+	outcome []byte        // see results
+	told    bool          // the outcome is that of an earlier attempt
 	err     error
+	few     [16]byte       // room for a short outcome
 	first   updateContext  // of the first run, here to save an allocation
 	run     *updateContext // of the last run
 }
@@ -30,6 +40,9 @@ const (
 	opStarted
 	opAnswered
 )
+
+// hasCalled tells whether o has called other updates.
+func (o *op) hasCalled() bool { return o.run != nil && o.run.called() }
 
 // answer wakes the caller. The op belongs to the caller from then on.
 func (o *op) answer(err error) {
@@ -59,7 +72,9 @@ type work struct {
 	body    []byte // encoded, when dirty
 	digest  digest
 	size    int
+	carried []byte // the snapshot's of state
 	scratch []byte // a buffer for the next run
+	results results
 }
 
 // do has the object run o and waits for the answer. errMoved says that o did not run here.
@@ -67,7 +82,7 @@ func (a *activation) do(ctx context.Context, o *op) error {
 	if ctx.Err() != nil {
 		return unavailable(a.key(), ended(ctx))
 	}
-	o.ctx, o.phase, o.changed = ctx, opQueued, false
+	o.ctx, o.phase, o.writes = ctx, opQueued, false
 	if err := a.submit(o); err != nil {
 		return err
 	}
@@ -93,8 +108,9 @@ func (a *activation) submit(o *op) error {
 		return errMoved
 	}
 	if a.work == nil {
-		a.work = a.table.host.works.Get().(*work)
-		a.work.start(a)
+		w := a.table.host.works.Get().(*work)
+		w.start(a)
+		a.work = w
 	}
 	w := a.work
 	if n := len(w.waiting()) + len(w.ran); n >= a.table.def.maxQueue {
@@ -119,7 +135,7 @@ func (a *activation) withdraw(o *op) error {
 		if w := a.work; w != nil {
 			w.queue = w.queue[:w.head+len(slices.DeleteFunc(w.waiting(), func(q *op) bool { return q == o }))]
 		}
-		return unavailable(a.key(), fmt.Errorf("the update was still waiting to be run: %w", ended(o.ctx)))
+		return a.undone(o, fmt.Errorf("the update was still waiting to be run: %w", ended(o.ctx)))
 	default:
 		o.gone = true
 		return unknown(a.key(), ended(o.ctx))
@@ -145,7 +161,12 @@ func (a *activation) mayRun(w *work) bool {
 
 // start makes the committed state the one that the next update runs on. a's mu is held.
 func (w *work) start(a *activation) {
-	w.state, w.digest, w.size, w.exists = a.committed.Load().state, a.digest, a.size, a.exists
+	snap := a.committed.Load()
+	w.state, w.carried, w.digest, w.size, w.exists = snap.state, snap.carried, a.digest, a.size, a.exists
+	_ = w.results.reset(a.requests) // it was read when it was adopted, or is our own
+	if own := w.results.caller(a.table.host.flights.caller); own != nil && a.settled {
+		own.all = own.all[:0]
+	}
 }
 
 // waiting returns the ops that wait to be run.
@@ -166,7 +187,7 @@ func (w *work) take() *op {
 func (w *work) requeue(ops ...*op) {
 	ops = slices.DeleteFunc(ops, func(o *op) bool { return o.gone })
 	for _, o := range ops {
-		o.phase, o.changed = opQueued, false
+		o.phase, o.writes = opQueued, false
 	}
 	w.queue, w.head = slices.Concat(ops, w.waiting()), 0
 }
@@ -196,7 +217,9 @@ func (a *activation) rest(w *work) {
 	if w.workers > 0 {
 		return
 	}
-	w.state, a.work = nil, nil
+	own := w.results.caller(a.table.host.flights.caller)
+	a.settled = own == nil || len(own.all) == 0
+	w.state, w.carried, a.work = nil, nil, nil
 	a.table.host.works.Put(w)
 	if a.phase == leaving {
 		a.change.idle.set()
@@ -206,80 +229,191 @@ func (a *activation) rest(w *work) {
 // run runs the next update. mu is held, but not while the method runs.
 func (a *activation) run(w *work) {
 	o := w.take()
-	w.running, o.phase = o, opStarted
-	if o.mode.Conditional && o.mode.Version != a.version {
-		a.ran(w, o, nil, fmt.Errorf("%v: %w: it is %d, not %d: read the object and try again", a.key(), ErrVersion, a.version, o.mode.Version))
+	if a.tell(w, o) {
 		return
 	}
-	base, scratch := w.state, w.scratch
+	w.running, o.phase = o, opStarted
+	base, scratch := base{w.state, w.carried, w.digest, w.size, w.exists, a.version}, w.scratch[:0]
 	if o.run == nil {
 		o.run = &o.first
 	} else {
-		o.run = new(updateContext)
+		o.run = &updateContext{rerun: o.hasCalled()}
 	}
 	o.run.methodContext = methodContext{o.ctx, a.table, a.id}
+	o.run.op = &o.Numbered
+	w.scratch = nil
 	a.mu.Unlock()
-	next, body, err := a.apply(o, base, scratch[:0])
+	next := a.apply(o, base, scratch)
 	a.mu.Lock()
 	if a.phase == over {
 		return // the caller has been told
 	}
-	if body != nil {
-		w.scratch = body
-	}
-	a.ran(w, o, next, err)
+	a.ran(w, o, next)
 }
 
-// ran records what came of the run of o. mu is held. The encoded state, if err is nil, is in w.scratch.
-func (a *activation) ran(w *work, o *op, next any, err error) {
+// tell answers o if it has come before, or cannot be run now. mu is held.
+func (a *activation) tell(w *work, o *op) bool {
+	if o.ID.Caller == uuid.Nil {
+		return false
+	}
+	w.results.heed(&o.Numbered)
+	var err error
+	if o.outcome, err = w.results.find(a.key(), &o.Numbered); o.outcome == nil && err == nil {
+		err = w.results.full(a.key(), &o.Numbered)
+	} else if err != nil {
+		err = &finalError{err} // there is no use in asking again
+	}
+	if o.told = o.outcome != nil; !o.told && err == nil {
+		return false
+	}
+	o.phase, o.err = opStarted, err
+	w.ran = append(w.ran, o) // what it is told becomes durable with the next put, if it is not yet
+	return true
+}
+
+// A base is what an update runs on.
+type base struct {
+	state   any
+	carried []byte
+	digest  digest
+	size    int
+	exists  bool
+	version uint64
+}
+
+// An applied is what came of a run.
+type applied struct {
+	body    []byte // the encoded state after it; of an error, that before it. A part of scratch, or nothing
+	state   any
+	carries bool // body holds what this program does not know
+	digest  digest
+	exists  bool
+	changed bool
+	durable bool // it is to be so before it is told: the next record says it
+	err     error
+}
+
+// ran records what came of the run of o. mu is held.
+func (a *activation) ran(w *work, o *op, next applied) {
 	w.running = nil
-	if w.redo {
+	if w.scratch = next.body; w.redo {
 		w.redo = false
 		w.requeue(o)
 		return
 	}
-	o.err, o.changed = err, false
-	if err == nil {
-		d := digestOf(w.scratch)
-		exists := !o.deletes && (w.exists || o.mode.Creates || d != w.digest)
-		switch size := len(w.scratch); {
-		case d == w.digest && exists == w.exists:
-		case size > a.table.def.maxState && size >= w.size:
-			o.err = fmt.Errorf("%v: %w: its state would have %d bytes, the limit of its type is %d", a.key(), ErrTooLarge, size, a.table.def.maxState)
-		default:
-			o.changed, w.dirty = true, true
-			w.state, w.digest, w.size, w.exists = next, d, size, exists
-			w.body, w.scratch = w.scratch, w.body
+	o.err, o.writes = next.err, next.changed || next.durable
+	if next.changed {
+		w.state, w.digest, w.size, w.exists = next.state, next.digest, len(next.body), next.exists
+		w.carried = nil
+		if next.carries {
+			w.carried = slices.Clone(next.body)
+		}
+	}
+	if o.writes {
+		w.body, w.scratch = next.body, w.body
+		w.dirty = true
+	}
+	if o.writes && a.table.def.init != nil && a.version == 0 && !o.deletes { // a tombstone would say that the object was made, and deleted
+		w.exists = true
+	}
+	if o.writes && o.ID.Caller != uuid.Nil {
+		w.results.add(&o.Numbered, o.outcome)
+		if o.err != nil {
+			o.err = &finalError{o.err}
 		}
 	}
 	w.ran = append(w.ran, o)
 }
 
-// apply runs o's method on a copy of base and encodes what comes out.
-func (a *activation) apply(o *op, base any, scratch []byte) (next any, body []byte, err error) {
+// apply runs o's method on a copy of base, and encodes what comes out.
+func (a *activation) apply(o *op, base base, scratch []byte) (next applied) {
 	returned := false
 	defer func() {
 		o.run.finish()
 		if p := recover(); p != nil {
-			err = o.run.panicked(o.name(), p)
+			next = a.failed(o, base, scratch, o.run.panicked(o.name(), p))
 		} else if !returned {
-			a.exited(o)
+			a.exited(o, a.failed(o, base, scratch, fmt.Errorf("%v: %w: it called runtime.Goexit", a.key(), ErrPanic)))
 		}
 	}()
-	if next, err = o.apply(o.run, base); err == nil {
-		body, err = a.encode(scratch, next)
+	next = a.attempt(o, base, scratch)
+	if next.err != nil {
+		next = a.failed(o, base, scratch, next.err)
 	}
 	returned = true
-	return next, body, err
+	return next
+}
+
+func (a *activation) attempt(o *op, base base, scratch []byte) (next applied) {
+	if o.mode.Conditional && o.mode.Version != base.version {
+		next.err = fmt.Errorf("%v: %w: it is %d, not %d: read the object and try again", a.key(), ErrVersion, base.version, o.mode.Version)
+		return next
+	}
+	if next.state, next.err = o.apply(o.run, base.state); next.err == nil {
+		next.body, next.err = a.encode(scratch, next.state)
+	}
+	if next.err == nil && !o.deletes {
+		next.body, next.carries, next.err = a.carry(next.body, o.sent, base.carried)
+	}
+	if next.err != nil {
+		return next
+	}
+	next.digest = digestOf(next.body)
+	next.exists = !o.deletes && (base.exists || o.mode.Creates || next.digest != base.digest)
+	next.changed = next.digest != base.digest || next.exists != base.exists
+	next.durable = o.Again
+	if size := len(next.body); next.changed && size > a.table.def.maxState && size >= base.size {
+		next.err = fmt.Errorf("%v: %w: its state would have %d bytes, the limit of its type is %d", a.key(), ErrTooLarge, size, a.table.def.maxState)
+		return next
+	}
+	if o.outcome, next.err = o.reply(append(o.few[:0], oneResult...)); next.err != nil {
+		next.err = fmt.Errorf("%v: what %s returned cannot be encoded: %w", a.key(), o.name(), next.err)
+	}
+	return next
+}
+
+// failed is what came of a run that changes nothing. If that is to be durable the state is written as it was. It is not if another run may do better: then
+// no run has come to anything yet.
+func (a *activation) failed(o *op, base base, scratch []byte, cause error) applied {
+	next := applied{body: scratch, err: cause}
+	if !o.Again || o.ctx.Err() != nil || mayPass(cause) {
+		return next
+	}
+	o.outcome = appendError(nil, NewRemoteError(a.table.host.cross(cause)))
+	body, err := a.encode(scratch, base.state)
+	if err == nil {
+		body, _, err = a.carry(body, nil, base.carried)
+	}
+	if next.durable = err == nil; next.durable {
+		next.body = body
+	}
+	return next
+}
+
+// carry completes the encoded state with what this program does not know of the state that was sent, if it was, and of the one before.
+func (a *activation) carry(body, sent, before []byte) (_ []byte, carries bool, err error) {
+	shape := a.table.def.shape
+	switch {
+	case shape == nil || sent == nil && before == nil:
+		return body, false, nil
+	case before == nil:
+		before = sent
+	case sent != nil:
+		if before, err = codec.Complete(nil, before, sent, shape); err != nil {
+			return nil, false, err
+		}
+	}
+	whole, err := codec.Carry(nil, before, body, shape)
+	return whole, !bytes.Equal(whole, body), err
 }
 
 // exited is called when a method has ended its goroutine with runtime.Goexit, as testing's FailNow does:
 // the call fails and another goroutine goes on.
-func (a *activation) exited(o *op) {
+func (a *activation) exited(o *op, next applied) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.phase != over {
-		a.ran(a.work, o, nil, fmt.Errorf("%v: %w: it called runtime.Goexit", a.key(), ErrPanic))
+		a.ran(a.work, o, next)
 		a.work.workers--
 		a.help()
 	}

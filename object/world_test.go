@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"github.com/highlander-go/highlander/codec"
 	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
 	"github.com/highlander-go/highlander/persist"
@@ -39,9 +40,11 @@ type world struct {
 	onGrow   func(*node) // what is done when the node asks for another session
 
 	// Of nodes that are made from now on.
-	placement object.Placement
-	serves    []string
-	committer object.Committer // nil: the store
+	placement  object.Placement
+	serves     []string
+	checkReads bool
+	committer  object.Committer // nil: the store
+	alone      bool             // they have no transport
 
 	// onCall stands between the nodes. While calls are made it is changed with mu held.
 	onCall func(to object.Member, r *object.Request, deliver func() ([]byte, error)) ([]byte, error)
@@ -113,8 +116,12 @@ func (w *world) node(name string) *node {
 	if w.committer != nil {
 		committer = w.committer
 	}
+	var transport object.Transport = w
+	if w.alone {
+		transport = nil
+	}
 	h, err := object.NewHost(object.HostConfig{
-		Node: name, Registry: watched{w.registry, w}, Committer: committer, Transport: w, Env: w.env, Grow: n.grow, Placement: w.placement, Serves: w.serves,
+		Node: name, Registry: watched{w.registry, w}, Committer: committer, Transport: transport, Env: w.env, Grow: n.grow, Placement: w.placement, Serves: w.serves, CheckReads: w.checkReads,
 		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.Output(), w.log), nil)),
 	}, w.types...)
 	if err != nil {
@@ -202,6 +209,15 @@ func (w *world) Call(ctx context.Context, to object.Member, r *object.Request) (
 	return deliver()
 }
 
+// overTheWire turns the errors of other hosts into what a transport makes of them.
+func overTheWire(_ object.Member, _ *object.Request, deliver func() ([]byte, error)) ([]byte, error) {
+	reply, err := deliver()
+	if lost := (*object.UnreachableError)(nil); err != nil && !errors.As(err, &lost) {
+		err = object.NewRemoteError(err)
+	}
+	return reply, err
+}
+
 func refused(to object.Member) error {
 	return &object.UnreachableError{Member: to, How: object.Gone, Err: errors.New("connection refused")}
 }
@@ -254,7 +270,9 @@ func (s *store) Commit(ctx context.Context, key object.Key, r *object.Record, pr
 	n := len(s.puts)
 	s.puts = append(s.puts, p)
 	s.mu.Unlock()
-	commit := func() (object.Tag, error) { return s.Committer.Commit(ctx, key, &p.record, prev) }
+	commit := func() (object.Tag, error) { // what was sent may land although nobody waits for it any more
+		return s.Committer.Commit(context.WithoutCancel(ctx), key, &p.record, prev)
+	}
 	var tag object.Tag
 	var err error
 	if s.onCommit != nil {
@@ -286,7 +304,7 @@ func (s *store) write(value int64) object.Record {
 	if last != nil {
 		r.Epoch, r.Version, r.Incarnation = last.Epoch, last.Version+1, last.Incarnation
 	}
-	r.State, _ = counterCodec{}.Append(nil, &counter{value})
+	r.State = counterCodec.Append(nil, counter{value})
 	if _, err := s.Committer.Commit(context.Background(), key, &r, tag); err != nil {
 		s.world.Fatal(err)
 	}
@@ -303,7 +321,7 @@ func (s *store) stored() int64 {
 		return -1
 	}
 	var c counter
-	if err := (counterCodec{}).Decode(r.State, &c); err != nil {
+	if err := codec.Decode(r.State, &c, counterCodec.Read); err != nil {
 		s.world.Fatal(err)
 	}
 	return c.Value
@@ -344,6 +362,21 @@ func background(call func() (int64, error)) *result {
 // add adds to the counter "a" through the node, in the background.
 func (n *node) add(ctx context.Context, delta int64) *result {
 	r := background(func() (int64, error) { return add.Call(ctx, counters.On(n).Ref("a"), delta) })
+	synctest.Wait()
+	return r
+}
+
+// attempt adds to the counter "a" at the node, which owns it or wakes it, in the background. The result is what the owner says: nobody tries again.
+func (n *node) attempt(ctx context.Context, delta int64) *result { return n.attemptAt(ctx, "a", delta) }
+
+func (n *node) attemptAt(ctx context.Context, id string, delta int64) *result {
+	r := background(func() (v int64, err error) {
+		reply, err := n.host.Handle(ctx, &object.Request{Key: object.Key{Type: "counter", ID: id}, Method: add.Name, Args: add.Args.Append(nil, delta)})
+		if err != nil {
+			return 0, err
+		}
+		return v, codec.Decode(reply, &v, add.Results.Read)
+	})
 	synctest.Wait()
 	return r
 }

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -185,6 +186,9 @@ func readReport(lines *bufio.Reader, acknowledged []int) error {
 // stepsFound opens the folder after a kill and returns what step each name has: the one that was
 // acknowledged last, or the one after it.
 func stepsFound(ctx context.Context, dir string, acknowledged []int) ([]int, error) {
+	// A child that another worker forks meanwhile would have the lock, too, until it becomes another program.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	d, err := OpenDirectory(dir)
 	if err != nil {
 		return nil, err

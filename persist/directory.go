@@ -28,7 +28,7 @@ import (
 // reports such a failure once). Then every call fails until the folder is opened anew.
 //
 // It must be a local file system that has locks, atomic rename and sync of folders, and nobody else may write
-// there. Folders that have become empty stay. A listing reads the folders on its way again for every page.
+// there. Folders that have become empty stay. A listing reads the folders on its way again for every page, and looks at each file on it.
 type Directory struct {
 	disk disk
 	home home

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/highlander-go/highlander/object"
 )
 
 // List implements [object.Store]. Files that no put can have made are left out.
-func (d *Directory) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+func (d *Directory) List(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
 	if err := checkLimit(limit); err != nil {
 		return nil, opList.failed(prefix, err)
 	}
@@ -27,15 +29,15 @@ func (d *Directory) List(ctx context.Context, prefix, after string, limit int) (
 	if err := d.home.check(); err != nil { // a folder that has vanished looks empty
 		return nil, opList.failed(prefix, err)
 	}
-	return l.names, nil
+	return l.entries, nil
 }
 
-// A listing is one page of names on its way through the folders.
+// A listing is one page on its way through the folders.
 type listing struct {
 	disk          disk
 	prefix, after string
 	limit         int
-	names         []string
+	entries       []object.Entry
 }
 
 // start begins in the deepest folder that all names with the prefix are in.
@@ -50,7 +52,7 @@ func (l *listing) start(ctx context.Context) error {
 	return l.folder(ctx, l.prefix[:slash+1])
 }
 
-// folder adds the names in a folder, which is "" or ends in a slash. The names' order is that of the
+// folder adds the blobs in a folder, which is "" or ends in a slash. The order of blobs' names is that of the folder's
 // entries if folders are compared with their slash.
 func (l *listing) folder(ctx context.Context, folder string) error {
 	if err := ctx.Err(); err != nil {
@@ -78,15 +80,30 @@ func (l *listing) folder(ctx context.Context, folder string) error {
 	}
 	slices.Sort(found)
 	for _, name := range found {
-		if len(l.names) == l.limit {
+		if len(l.entries) == l.limit {
 			return nil
 		}
-		if !strings.HasSuffix(name, "/") {
-			l.names = append(l.names, name)
-		} else if err := l.folder(ctx, name); err != nil {
+		add := l.file
+		if strings.HasSuffix(name, "/") {
+			add = l.folder
+		}
+		if err := add(ctx, name); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// file adds a blob, if it is still there.
+func (l *listing) file(_ context.Context, name string) error {
+	size, err := l.disk.Size(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	l.entries = append(l.entries, object.Entry{Name: name, Size: size})
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 type disk interface {
 	Create(name string) (openFile, error) // a new file; it must not exist
 	ReadFile(name string) ([]byte, error)
+	Size(name string) (int64, error)
 	ReadFolder(name string) ([]fs.DirEntry, error)
 	OpenFolder(name string) (openFolder, error)
 	MakeFolder(name string) error
@@ -60,6 +61,14 @@ func (d rootDisk) ReadFolder(name string) ([]fs.DirEntry, error) {
 	}
 	defer f.Close()
 	return f.ReadDir(-1)
+}
+
+func (d rootDisk) Size(name string) (int64, error) {
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 func (d rootDisk) ReadFile(name string) ([]byte, error) { return d.root.ReadFile(name) }

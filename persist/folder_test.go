@@ -74,7 +74,7 @@ func TestLeftOversAreRemovedByOpen(t *testing.T) {
 		t.Errorf("the left-over file is still there: %v", err)
 	}
 	if names, err := d.List(t.Context(), "", "", 10); err != nil || len(names) != 0 {
-		t.Errorf("listed %q, %v", names, err)
+		t.Errorf("listed %v, %v", names, err)
 	}
 }
 
@@ -93,8 +93,8 @@ func TestForeignFilesAreNoBlobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	names, err := d.List(t.Context(), "", "", 10)
-	if err != nil || len(names) != 1 || names[0] != "o/a" {
-		t.Errorf("listed %q, %v; want o/a alone", names, err)
+	if err != nil || len(names) != 1 || names[0].Name != "o/a" {
+		t.Errorf("listed %v, %v; want o/a alone", names, err)
 	}
 }
 
@@ -197,7 +197,7 @@ func expectVanished(t *testing.T, d *Directory) {
 		}
 	}
 	if names, err := d.List(t.Context(), "", "", 10); err == nil {
-		t.Errorf("list: got %q and no error", names)
+		t.Errorf("list: got %v and no error", names)
 	}
 }
 

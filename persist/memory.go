@@ -110,7 +110,7 @@ func (m *Memory) Delete(ctx context.Context, name string, c object.Condition) er
 }
 
 // List implements [object.Store]. The first List after a blob has come or gone sorts all names.
-func (m *Memory) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+func (m *Memory) List(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, opList.failed(prefix, err)
 	}
@@ -130,11 +130,14 @@ func (m *Memory) List(ctx context.Context, prefix, after string, limit int) ([]s
 	if found && m.names[first] == after {
 		first++
 	}
-	end := first
-	for end < len(m.names) && end-first < limit && strings.HasPrefix(m.names[end], prefix) {
-		end++
+	var entries []object.Entry
+	for _, name := range m.names[first:] {
+		if len(entries) == limit || !strings.HasPrefix(name, prefix) {
+			break
+		}
+		entries = append(entries, object.Entry{Name: name, Size: int64(len(m.blobs[name].body))})
 	}
-	return slices.Clone(m.names[first:end]), nil
+	return entries, nil
 }
 
 // Close does nothing: it is there so that a Memory is a [Store].

@@ -2,15 +2,15 @@ package persist
 
 import (
 	"encoding/binary"
-	"errors"
+
+	"github.com/highlander-go/highlander/internal/msgpack"
 )
 
-// The few forms of msgpack that the record's envelope is made of, in their shortest encoding, and the
-// length of any value. https://github.com/msgpack/msgpack/blob/master/spec.md
+// The few forms of msgpack that the record's envelope is made of, in their shortest encoding. https://github.com/msgpack/msgpack/blob/master/spec.md
 
 var (
-	errTruncated = errors.New("it is truncated")
-	errMalformed = errors.New("it is malformed")
+	errTruncated = msgpack.ErrTruncated
+	errMalformed = msgpack.ErrMalformed
 )
 
 func appendString(b []byte, s string) []byte {
@@ -137,78 +137,21 @@ func (r *reader) bool() bool {
 	return c == 0xc3
 }
 
+// value takes one value, whatever it is.
+func (r *reader) value() []byte {
+	if r.err != nil {
+		return nil
+	}
+	n, err := msgpack.Size(r.b)
+	if err != nil {
+		r.fail(err)
+		return nil
+	}
+	return r.take(n)
+}
+
 func (r *reader) fail(err error) {
 	if r.err == nil {
 		r.err = err
 	}
 }
-
-// valueLen is the length of the msgpack value at the front of b, whatever it is. It does not recurse: the
-// depth of what is read from a store is not ours to trust.
-func valueLen(b []byte) (int, error) {
-	at := 0
-	for open := uint64(1); open > 0; open-- { // values yet to be passed
-		if uint64(len(b)-at) < open { // each has a byte at least
-			return 0, errTruncated
-		}
-		f := forms[b[at]]
-		if f.invalid {
-			return 0, errMalformed
-		}
-		at++
-		if len(b)-at < int(f.size) {
-			return 0, errTruncated
-		}
-		var n uint64
-		for _, c := range b[at : at+int(f.size)] {
-			n = n<<8 | uint64(c)
-		}
-		at += int(f.size)
-		open += (n + uint64(f.length)) * uint64(f.values)
-		skip := n*uint64(f.bytes) + uint64(f.extra)
-		if uint64(len(b)-at) < skip {
-			return 0, errTruncated
-		}
-		at += int(skip)
-	}
-	return at, nil
-}
-
-// A form is what a value's first byte says of the rest: size bytes that hold a number n, then n*bytes+extra
-// bytes, then (n+length)*values values.
-type form struct {
-	size, bytes, extra, length, values uint8
-	invalid                            bool
-}
-
-var forms = func() (f [256]form) {
-	for c := range 256 {
-		switch {
-		case c>>4 == 0x8:
-			f[c] = form{length: uint8(c & 15), values: 2}
-		case c>>4 == 0x9:
-			f[c] = form{length: uint8(c & 15), values: 1}
-		case c>>5 == 0x5:
-			f[c] = form{extra: uint8(c & 31)}
-		}
-	}
-	f[0xc1] = form{invalid: true} // never used, says the specification
-	for i, size := range []uint8{1, 2, 4} {
-		f[0xc4+i] = form{size: size, bytes: 1}           // bin
-		f[0xc7+i] = form{size: size, bytes: 1, extra: 1} // ext, with its type
-		f[0xd9+i] = form{size: size, bytes: 1}           // str
-	}
-	for i := range 5 {
-		f[0xd4+i] = form{extra: 1 + 1<<i} // fixext, with its type
-	}
-	for i := range 4 {
-		f[0xcc+i] = form{extra: 1 << i} // uint
-		f[0xd0+i] = form{extra: 1 << i} // int
-	}
-	f[0xca], f[0xcb] = form{extra: 4}, form{extra: 8} // float
-	for i, size := range []uint8{2, 4} {
-		f[0xdc+i] = form{size: size, values: 1} // array
-		f[0xde+i] = form{size: size, values: 2} // map
-	}
-	return f
-}()

@@ -88,12 +88,12 @@ func (h history) verify(ctx context.Context, disk *simDisk) error {
 		return fmt.Errorf("%d temporary files are left", len(left))
 	}
 	listed := make(map[string]bool)
-	names, err := d.List(ctx, "", "", 1000)
+	entries, err := d.List(ctx, "", "", 1000)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		listed[name] = true
+	for _, e := range entries {
+		listed[e.Name] = true
 	}
 	for _, e := range edits {
 		body, _, err := d.Get(ctx, e.name)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"math"
-	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +29,7 @@ func testRecord(tb testing.TB, state any) *object.Record {
 		WriteID:     [16]byte{1, 2, 3, 15: 16},
 		Incarnation: [16]byte{0xff, 15: 0xee},
 		State:       b,
+		Requests:    []byte{0x91, 0x93, 0xc0, 7, 0x90},
 	}
 }
 
@@ -50,7 +50,7 @@ func seal(rest []byte) []byte {
 
 func sameRecord(a, b *object.Record) bool {
 	return a.Layout == b.Layout && a.Deleted == b.Deleted && a.Epoch == b.Epoch && a.Version == b.Version &&
-		a.WriteID == b.WriteID && a.Incarnation == b.Incarnation && bytes.Equal(a.State, b.State)
+		a.WriteID == b.WriteID && a.Incarnation == b.Incarnation && bytes.Equal(a.State, b.State) && bytes.Equal(a.Requests, b.Requests)
 }
 
 // testStates have every kind of msgpack value in them.
@@ -92,7 +92,7 @@ func TestRecordIsPlainMsgpack(t *testing.T) {
 	var sum uint32
 	var record []any
 	err := errors.Join(msgpack.Unmarshal(top[0], &format), msgpack.Unmarshal(top[1], &sum), msgpack.Unmarshal(top[2], &record))
-	if err != nil || format != "highlander/1" || len(top[1]) != 5 || len(record) != 10 {
+	if err != nil || format != "highlander/1" || len(top[1]) != 5 || len(record) != 12 {
 		t.Fatalf("format %q, checksum in %d bytes, record %v, %v", format, len(top[1]), record, err)
 	}
 	if want := crc32.Checksum(top[2], crc32.MakeTable(crc32.Castagnoli)); sum != want || !bytes.HasSuffix(body, top[2]) {
@@ -101,16 +101,16 @@ func TestRecordIsPlainMsgpack(t *testing.T) {
 	if record[0] != testKey.Type || record[1] != testKey.ID {
 		t.Errorf("record of %v/%v", record[0], record[1])
 	}
-	state, ok := record[9].(map[string]any)
+	state, ok := record[11].(map[string]any)
 	if !ok || state["title"] != "groceries" {
-		t.Errorf("state %v", record[9])
+		t.Errorf("state %v", record[11])
 	}
 }
 
 func TestRecordIsTheSameForEver(t *testing.T) {
 	r := &object.Record{Layout: 1, Epoch: 2, Version: 300, State: []byte{0x91, 0xa1, 'x'}}
-	want := "\x93\xachighlander/1\xce\x19\x66\xdc\x62\x9a\xa4list\xa1a\xcd\x01\x2c\x01\x02\xcd\x01\x2c" +
-		"\xc4\x10" + strings.Repeat("\x00", 16) + "\xc4\x10" + strings.Repeat("\x00", 16) + "\xc2\x91\xa1x"
+	want := "\x93\xachighlander/1\xce\x9b\x1e\x3e\xee\x9c\xa4list\xa1a\xcd\x01\x2c\x01\x02\xcd\x01\x2c" +
+		"\xc4\x10" + strings.Repeat("\x00", 16) + "\xc4\x10" + strings.Repeat("\x00", 16) + "\xc2\xc0\xc4\x00\x91\xa1x"
 	if got := encode(t, object.Key{Type: "list", ID: "a"}, r); string(got) != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -124,6 +124,14 @@ func TestUnreadableRecords(t *testing.T) {
 	replace := func(old, by string) []byte { return seal(bytes.Replace(rest, []byte(old), []byte(by), 1)) }
 	otherState := func(state ...byte) []byte {
 		return seal(append(bytes.TrimSuffix(bytes.Clone(rest), good[len(good)-12:]), state...))
+	}
+	pad := nilValue
+	if bytes.Contains(rest, append([]byte{0x90}, longPad...)) {
+		pad = longPad
+	}
+	otherPad := replace("\x90"+string(longPad), "\x90\xc0")
+	if !bytes.Equal(pad, longPad) {
+		otherPad = replace("\x90\xc0", "\x90"+string(longPad))
 	}
 	for _, c := range []struct {
 		name, says string
@@ -147,14 +155,17 @@ func TestUnreadableRecords(t *testing.T) {
 		{"no state", "truncated", otherState()},
 		{"state that is no value", "malformed", otherState(0xc1)},
 		{"state that says it is huge", "truncated", otherState(0xdd, 0xff, 0xff, 0xff, 0xff)},
-		{"nine elements", "malformed", replace("\x9a", "\x99")},
+		{"eleven elements", "malformed", replace("\x9c", "\x9b")},
 		{"long form of a short string", "malformed", replace("\xa4list", "\xd9\x04list")},
 		{"long form of a small number", "malformed", replace("\x03\x0c", "\xcc\x03\x0c")},
 		{"negative number", "malformed", replace("\x03\x0c", "\xff\x0c")},
 		{"layout too large", "malformed", replace("\x03\x0c", "\xcf\x00\x00\x00\x01\x00\x00\x00\x00\x0c")},
+		{"deleted with a state", "malformed", replace("\xc2\x91\x93", "\xc3\x91\x93")},
+		{"deleted is a number", "malformed", replace("\xc2\x91\x93", "\x01\x91\x93")},
+		{"pad of another length", "malformed", otherPad},
+		{"pad of another kind", "malformed", replace("\x90"+string(pad), "\x90\x00")},
+		{"requests that are no value", "malformed", replace("\x91\x93\xc0", "\x91\xc1\xc0")},
 		{"write id of another length", "malformed", replace("\xc4\x10", "\xc4\x0f")},
-		{"deleted with a state", "malformed", replace("\xc2\x92", "\xc3\x92")},
-		{"deleted is a number", "malformed", replace("\xc2\x92", "\x01\x92")},
 		{"another id", `it is the record of list/"alice/Groceries"`, replace("/g", "/G")},
 		{"another type", "it is the record of lost/", replace("list", "lost")},
 	} {
@@ -199,6 +210,28 @@ func TestTombstone(t *testing.T) {
 	if _, err := AppendRecord(nil, testKey, testGeneration, r); err == nil {
 		t.Error("a tombstone with a state is written")
 	}
+}
+
+// Listings tell tombstones by their size.
+func FuzzTombstonesHaveASizeOfTheirOwn(f *testing.F) {
+	f.Add("list", "a", uint64(1), uint32(0), uint64(1), uint64(2), []byte{0xc0})
+	f.Add("list", strings.Repeat("ü", 128), uint64(math.MaxUint64), uint32(math.MaxUint32), uint64(math.MaxUint64), uint64(math.MaxUint64), []byte{0xa1, 'x'})
+	f.Add(strings.Repeat("t", 64), strings.Repeat("i", 31), uint64(200), uint32(200), uint64(70_000), uint64(1)<<32, []byte{0x80})
+	f.Fuzz(func(t *testing.T, typ, id string, generation uint64, layout uint32, epoch, version uint64, state []byte) {
+		key := object.Key{Type: typ, ID: id}
+		r := &object.Record{Layout: layout, Epoch: epoch, Version: version, State: state}
+		body, err := AppendRecord(nil, key, generation, r)
+		if key.Validate() != nil || err != nil {
+			t.Skip()
+		}
+		if isTombstone(int64(len(body))) {
+			t.Errorf("%v: a record with a state has %d bytes", key, len(body))
+		}
+		r.State, r.Deleted = nil, true
+		if body, err = AppendRecord(nil, key, generation, r); err != nil || !isTombstone(int64(len(body))) {
+			t.Errorf("%v: a tombstone has %d bytes; %v", key, len(body), err)
+		}
+	})
 }
 
 // What could not be read again is not written.
@@ -256,26 +289,6 @@ func FuzzDecodeRecord(f *testing.F) {
 			if again, err := AppendRecord(nil, testKey, generation, r); err != nil || !bytes.Equal(again, body) {
 				t.Errorf("%x was accepted and is written as %x", body, again)
 			}
-		}
-	})
-}
-
-// The library's decoder and ours agree on how long a value is.
-func FuzzValueLen(f *testing.F) {
-	for _, state := range testStates {
-		if b := testRecord(f, state).State; len(b) < 1000 {
-			f.Add(b)
-			f.Add(slices.Concat(b, b))
-		}
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n, err := valueLen(b)
-		if err != nil {
-			return
-		}
-		in := bytes.NewReader(b)
-		if err := msgpack.NewDecoder(in).Skip(); err == nil && len(b)-in.Len() != n {
-			t.Errorf("%x: the first value has %d bytes, we say %d", b, len(b)-in.Len(), n)
 		}
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"strings"
 	"sync"
 
 	"github.com/highlander-go/highlander/object"
@@ -87,42 +87,42 @@ func (r *Records) Purge(ctx context.Context, key object.Key, tag object.Tag) err
 	return r.store.Delete(ctx, BlobName(key), object.IfMatch(tag))
 }
 
-// Keys lists the keys of a type that have a record and whose id begins with idPrefix ("" for all), in no
-// order. It asks the store for a page at a time; a record written or removed meanwhile may be missed or
-// not. A blob that lies among the records and is none is given as an error with no key, and the listing
-// goes on; any other error ends it.
-func (r *Records) Keys(ctx context.Context, typ, idPrefix string) iter.Seq2[object.Key, error] {
-	return func(yield func(object.Key, error) bool) {
-		if err := (object.Key{Type: typ, ID: "id"}).Validate(); err != nil {
-			yield(object.Key{}, fmt.Errorf("list keys: %w", err))
-			return
-		}
-		for shard := range shards {
-			prefix := string(appendEscaped(appendShard(nil, typ, shard), idPrefix))
-			if !r.listPages(ctx, prefix, yield) {
-				return
-			}
+// List implements [object.Committer]. A page is one listing of the store and reads no record, because a tombstone is told by its
+// size. The order is that of the blobs' names, see [BlobName]: in each of 16 shards, by a hash of the id, that of the escaped
+// ids' bytes. A prefix is looked up in one shard after the other, with a page at least for each. What lies among the records and
+// is none, by its name, is left out.
+func (r *Records) List(ctx context.Context, typ, prefix, cursor string, limit int) (ids []string, next string, err error) {
+	if err := (object.Key{Type: typ, ID: "id"}).Validate(); err != nil {
+		return nil, "", fmt.Errorf("list ids: %w", err)
+	}
+	if len(prefix) > object.MaxIDBytes {
+		return nil, "", nil // and the store might not bear the question
+	}
+	folder, shard := recordsFolder+typ+"/", 0
+	rest, ok := strings.CutPrefix(cursor, folder)
+	if rest != "" {
+		shard = strings.IndexByte(hexDigits, rest[0])
+	}
+	if cursor != "" && !ok || prefix != "" && shard < 0 {
+		return nil, "", fmt.Errorf("list ids of type %s: cursor %q is of no such listing; give the one that the last page came with", typ, cursor)
+	}
+	under, last := folder, shards-1 // what the page's names begin with, and the last shard that it covers
+	if prefix != "" {
+		under, last = string(appendEscaped(appendShard(nil, typ, shard), prefix)), shard
+	}
+	entries, err := r.store.List(ctx, under, cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, e := range entries {
+		if key, err := ParseBlobName(e.Name); err == nil && !isTombstone(e.Size) {
+			ids = append(ids, key.ID)
 		}
 	}
-}
-
-// listPages yields the keys of all names that begin with prefix. It returns whether to go on.
-func (r *Records) listPages(ctx context.Context, prefix string, yield func(object.Key, error) bool) bool {
-	after := ""
-	for {
-		names, err := r.store.List(ctx, prefix, after, maxListed)
-		if err != nil {
-			yield(object.Key{}, err)
-			return false
-		}
-		for _, name := range names {
-			if !yield(ParseBlobName(name)) {
-				return false
-			}
-		}
-		if len(names) < maxListed {
-			return true
-		}
-		after = names[len(names)-1]
+	if len(entries) == limit {
+		next = entries[limit-1].Name
+	} else if last+1 < shards {
+		next = string(appendShard(nil, typ, last+1))
 	}
+	return ids, next, nil
 }

@@ -121,115 +121,178 @@ func TestRecordsAreUsedConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-func TestKeysAreThoseWritten(t *testing.T) {
-	ctx := t.Context()
+// collect lists all ids in pages of the size, and tells how many pages there were.
+func collect(tb testing.TB, records *Records, typ, prefix string, limit int) (ids []string, pages int) {
+	tb.Helper()
+	for cursor := ""; ; pages++ {
+		some, next, err := records.List(tb.Context(), typ, prefix, cursor, limit)
+		if err != nil || len(some) > limit {
+			tb.Fatalf("page %d of ids with prefix %q: %d ids for a limit of %d, %v", pages, prefix, len(some), limit, err)
+		}
+		ids = append(ids, some...)
+		if cursor = next; next == "" {
+			return ids, pages + 1
+		}
+	}
+}
+
+// fill writes records of the type with a tiny state, and makes those tombstones that are deleted.
+func fill(tb testing.TB, records *Records, typ string, deleted func(id string) bool, ids ...string) {
+	tb.Helper()
+	for _, id := range ids {
+		r := &object.Record{Version: 1, State: []byte{0xc0}}
+		if deleted(id) {
+			r = &object.Record{Layout: 200, Epoch: 1 << 20, Version: 1 << 40, Deleted: true}
+		}
+		if _, err := records.Commit(tb.Context(), object.Key{Type: typ, ID: id}, r, ""); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func never(string) bool { return false }
+
+func TestIDsAreThoseWritten(t *testing.T) {
 	records := NewRecords(NewMemory())
 	long := strings.Repeat("a", 200)
 	var ids []string
 	for i := range 300 {
 		ids = append(ids, fmt.Sprintf("user-%d", i*i))
 	}
-	ids = append(ids, "A", "a", "a.b", ".a", "a/b", "ü", long, long+".b", long+"b", long+"bc", strings.Repeat("Z", 256))
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	for _, id := range ids {
-		for _, typ := range []string{"user", "user-2"} {
-			if _, err := records.Commit(ctx, object.Key{Type: typ, ID: id}, testRecord(t, 1), ""); err != nil {
-				t.Fatal(err)
-			}
+	for c := range 256 {
+		if id := string(rune(c)); c > 0 {
+			ids = append(ids, id, "x"+id, id+id+"y")
 		}
 	}
-	for _, prefix := range []string{"", "u", "user-1", "user-100", "a", "A", ".", "a.", "a/", "\xc3", "ü", long, long + ".", long + "b", long + "bc", strings.Repeat("Z", 100), "nobody", strings.Repeat("x", 300)} {
-		var want, got []string
+	ids = append(ids, "a.b", "a.bc", ".a", "a/b", "a/b/c", "%41", "\x00", "\U0001F600", long, long+".b", long+"b", long+"bc", long[:199]+"ü", strings.Repeat("Z", 256))
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	deleted := func(id string) bool { return id[len(id)-1]%3 == 0 }
+	fill(t, records, "user", deleted, ids...)
+	fill(t, records, "user-2", never, ids...)
+	for _, prefix := range []string{"", "u", "user-1", "user-100", "a", "A", "%", "%4", ".", "a.", "a/", "\xc3", "ü", "x\xc3", "\xf0\x9f", "\x00", "+", long, long + ".",
+		long + "b", long + "bc", long[:199] + "\xc3", strings.Repeat("Z", 100), strings.Repeat("Z", 256), "nobody", strings.Repeat("x", 300), strings.Repeat("ü", 3000)} {
+		var want []string
 		for _, id := range ids {
-			if strings.HasPrefix(id, prefix) {
+			if strings.HasPrefix(id, prefix) && !deleted(id) {
 				want = append(want, id)
 			}
 		}
-		for key, err := range records.Keys(ctx, "user", prefix) {
-			if err != nil || key.Type != "user" {
-				t.Fatalf("prefix %.20q: got %v, %v", prefix, key, err)
+		var first []string
+		for _, limit := range []int{1000, 1, 7} {
+			got, _ := collect(t, records, "user", prefix, limit)
+			if first == nil {
+				first = slices.Clone(got)
+			} else if !slices.Equal(got, first) {
+				t.Errorf("prefix %.20q: the order in pages of %d is another", prefix, limit)
 			}
-			got = append(got, key.ID)
-		}
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("prefix %.20q: got %d keys, want %d", prefix, len(got), len(want))
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("prefix %.20q, pages of %d: got %d ids, want %d: %.200q", prefix, limit, len(got), len(want), got)
+			}
 		}
 	}
 }
 
-// There are more keys in one shard than a page has names.
-func TestKeysTurnsPages(t *testing.T) {
-	ctx := t.Context()
-	records := NewRecords(NewMemory())
-	want := 0
-	for i := 0; want < 2*maxListed+1; i++ {
-		if key := (object.Key{Type: "list", ID: fmt.Sprint(i)}); shardOf(key.ID) == 7 {
-			want++
-			if _, err := records.Commit(ctx, key, testRecord(t, 1), ""); err != nil {
-				t.Fatal(err)
-			}
+// How many listings of the store there are is what a listing of ids costs.
+func TestAPageIsOneListingOfTheStore(t *testing.T) {
+	store := &countedStore{Store: NewMemory()}
+	records := NewRecords(store)
+	var ids []string
+	for i := range 2*maxListed + 500 {
+		ids = append(ids, fmt.Sprint(i))
+	}
+	fill(t, records, "list", func(id string) bool { return id < "2" }, ids...)
+	for prefix, want := range map[string]int{"": 3, "1": shards, "7": shards, "none": shards, strings.Repeat("7", 257): 0} {
+		store.lists, store.gets = 0, 0
+		collect(t, records, "list", prefix, maxListed)
+		if store.lists != want || store.gets != 0 {
+			t.Errorf("prefix %.10q: %d listings, %d gets; want %d and none", prefix, store.lists, store.gets, want)
 		}
 	}
-	got := make(map[object.Key]bool)
-	for key, err := range records.Keys(ctx, "list", "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got[key] = true
-	}
-	if len(got) != want {
-		t.Errorf("got %d keys, want %d", len(got), want)
-	}
-	for range records.Keys(ctx, "list", "") {
-		break // a reader may stop
+	if ids, next, err := records.List(t.Context(), "list", "1", "", 1); len(ids) != 0 || next == "" || err != nil {
+		t.Errorf("a page of a tombstone: %q, next %q, %v; want none, and that there is more", ids, next, err)
 	}
 }
 
-func TestKeysReportsWhatIsNoRecord(t *testing.T) {
-	ctx := t.Context()
+type countedStore struct {
+	object.Store
+	lists, gets int
+}
+
+func (s *countedStore) List(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
+	s.lists++
+	return s.Store.List(ctx, prefix, after, limit)
+}
+
+func (s *countedStore) Get(ctx context.Context, name string) ([]byte, object.Tag, error) {
+	s.gets++
+	return s.Store.Get(ctx, name)
+}
+
+// What is no record, by its name, has no id. What is one and cannot be read has: it is for a call of the object to say so.
+func TestIDsAreListedOfWhatCannotBeRead(t *testing.T) {
 	store := NewMemory()
 	records := NewRecords(store)
-	if _, err := records.Commit(ctx, testKey, testRecord(t, 1), ""); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.Put(ctx, "o/list/0/%zz", nil, object.Condition{}); err != nil {
-		t.Fatal(err)
-	}
-	var keys []object.Key
-	var errs []error
-	for key, err := range records.Keys(ctx, "list", "") {
-		if err != nil {
-			errs = append(errs, err)
-		} else {
-			keys = append(keys, key)
+	good, bad := BlobName(testKey), BlobName(object.Key{Type: "list", ID: "bad"})
+	fill(t, records, "list", never, testKey.ID)
+	for _, name := range []string{bad, "o/list/0/%zz", "o/list/junk", "o/list/zzz/" + good[len("o/list/0/"):], "o/lists", "o/lis/t"} {
+		if _, err := store.Put(t.Context(), name, []byte("junk"), object.Condition{}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if len(keys) != 1 || keys[0] != testKey || len(errs) != 1 || !strings.Contains(errs[0].Error(), "o/list/0/%zz") {
-		t.Errorf("got %v, %v; want %v and an error that names the other blob", keys, errs, testKey)
+	for _, limit := range []int{1, 1000} {
+		got, _ := collect(t, records, "list", "", limit)
+		if slices.Sort(got); !slices.Equal(got, []string{testKey.ID, "bad"}) {
+			t.Errorf("pages of %d: %q", limit, got)
+		}
 	}
 }
 
-func TestKeysEndsWithTheFirstError(t *testing.T) {
+func TestListingOfIDsFails(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, c := range []struct {
-		ctx  context.Context
-		typ  string
-		want error
-	}{{ended, "list", context.Canceled}, {t.Context(), "../list", object.ErrUnknownType}} {
-		n := 0
-		for key, err := range NewRecords(NewMemory()).Keys(c.ctx, c.typ, "") {
-			n++
-			if key != (object.Key{}) || !errors.Is(err, c.want) {
-				t.Errorf("got %v, %v; want %v", key, err, c.want)
-			}
-		}
-		if n != 1 {
-			t.Errorf("%d answers, want one", n)
+	for what, c := range map[string]struct {
+		ctx                 context.Context
+		typ, prefix, cursor string
+		limit               int
+		want                error
+		says                string
+	}{
+		"ended context":       {ended, "list", "", "", 10, context.Canceled, "list"},
+		"bad type":            {t.Context(), "../list", "", "", 10, object.ErrUnknownType, "../list"},
+		"no limit":            {t.Context(), "list", "", "", 0, nil, "limit 0"},
+		"large limit":         {t.Context(), "list", "a", "", 1001, nil, "limit 1001"},
+		"cursor of a type":    {t.Context(), "list", "", "o/lists/0/a", 10, nil, "o/lists/0/a"},
+		"cursor of no prefix": {t.Context(), "list", "a", "o/list/junk", 10, nil, "o/list/junk"},
+	} {
+		ids, next, err := NewRecords(NewMemory()).List(c.ctx, c.typ, c.prefix, c.cursor, c.limit)
+		if err == nil || ids != nil || next != "" || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %q, %q, %v", what, ids, next, err)
 		}
 	}
+}
+
+// Whatever ids there are, a listing in pages has each that begins with the prefix once, and no other.
+func FuzzIDs(f *testing.F) {
+	long := strings.Repeat("a", 199)
+	f.Add("a", "b", "ab", "a", uint8(1))
+	f.Add("\u00fc", "\u00fd", "A", "\xc3", uint8(2))
+	f.Add(long+".", long+"Z", long, long+".", uint8(1))
+	f.Add("%41", "A", "a%2fb", "%4", uint8(0))
+	f.Fuzz(func(t *testing.T, a, b, c, prefix string, limit uint8) {
+		want := []string{a, b, c}
+		slices.Sort(want)
+		want = slices.DeleteFunc(slices.Compact(want), func(id string) bool { return object.Key{Type: "list", ID: id}.Validate() != nil })
+		records := NewRecords(NewMemory())
+		deleted := func(id string) bool { return id[0]%4 == 1 }
+		fill(t, records, "list", deleted, want...)
+		want = slices.DeleteFunc(want, func(id string) bool { return deleted(id) || !strings.HasPrefix(id, prefix) })
+		got, _ := collect(t, records, "list", prefix, 1+int(limit)%4)
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("prefix %q: got %q, want %q", prefix, got, want)
+		}
+	})
 }
 
 // A node whose cluster has been taken over by another root must not take what that has written for its own.

@@ -278,7 +278,7 @@ func (s *S3) mayWrite(ctx context.Context, name string, c object.Condition) (*st
 }
 
 // List implements [object.Store]. Keys that no put can have made are left out.
-func (s *S3) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+func (s *S3) List(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
 	err := ctx.Err()
 	if err == nil {
 		err = checkLimit(limit)
@@ -288,16 +288,16 @@ func (s *S3) List(ctx context.Context, prefix, after string, limit int) ([]strin
 	}
 	limited, cancel := s.limit(ctx)
 	defer cancel()
-	names, err := s.list(limited, prefix, after, limit)
+	entries, err := s.list(limited, prefix, after, limit)
 	if err != nil {
 		return nil, s.failed(ctx, opList, prefix, false, err)
 	}
-	return names, nil
+	return entries, nil
 }
 
-// list asks for pages until there are enough names: S3 may give fewer than it was asked for.
-func (s *S3) list(ctx context.Context, prefix, after string, limit int) ([]string, error) {
-	var names []string
+// list asks for pages until there are enough entries: S3 may give fewer than it was asked for.
+func (s *S3) list(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
+	var entries []object.Entry
 	in := &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: aws.String(s.prefix + prefix), MaxKeys: aws.Int32(int32(limit))}
 	if after != "" {
 		in.StartAfter = aws.String(s.prefix + after)
@@ -313,15 +313,18 @@ func (s *S3) list(ctx context.Context, prefix, after string, limit int) ([]strin
 			if key <= last || !strings.HasPrefix(key, *in.Prefix) {
 				return nil, fmt.Errorf("the server lists %q after %q, for the prefix %q: it must list in the order of bytes (directory buckets of S3 do not)", key, last, *in.Prefix)
 			}
+			if o.Size == nil {
+				return nil, fmt.Errorf("the server lists %q without its size", key)
+			}
 			last = key
 			name := key[len(s.prefix):]
-			if len(names) < limit && checkName(name) == nil {
-				names = append(names, name)
+			if len(entries) < limit && checkName(name) == nil {
+				entries = append(entries, object.Entry{Name: name, Size: *o.Size})
 			}
 		}
 		switch {
-		case len(names) == limit || !aws.ToBool(out.IsTruncated):
-			return names, nil
+		case len(entries) == limit || !aws.ToBool(out.IsTruncated):
+			return entries, nil
 		case aws.ToString(out.NextContinuationToken) == "":
 			return nil, errors.New("the server says that there is more, but not where")
 		}

@@ -117,7 +117,10 @@ func (s *s3Server) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *s3Server) list(w http.ResponseWriter, r *http.Request) {
-	type content struct{ Key string }
+	type content struct {
+		Key  string
+		Size int
+	}
 	var answer struct {
 		XMLName               xml.Name `xml:"ListBucketResult"`
 		IsTruncated           bool
@@ -138,7 +141,7 @@ func (s *s3Server) list(w http.ResponseWriter, r *http.Request) {
 			answer.IsTruncated, answer.NextContinuationToken = true, "token:"+answer.Contents[n-1].Key
 			break
 		}
-		answer.Contents = append(answer.Contents, content{key})
+		answer.Contents = append(answer.Contents, content{key, len(s.blobs[key].body)})
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	xml.NewEncoder(w).Encode(answer)

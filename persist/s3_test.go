@@ -37,7 +37,7 @@ func TestS3NeedsNoPrefix(t *testing.T) {
 			t.Errorf("there is no key %q", name)
 		}
 	}
-	if names, err := store.List(t.Context(), "o/", "o/list/1/a", 10); fmt.Sprint(names) != "[o/list/1/b]" || err != nil {
+	if names, err := store.List(t.Context(), "o/", "o/list/1/a", 10); fmt.Sprint(names) != "[{o/list/1/b 0}]" || err != nil {
 		t.Error(names, err)
 	}
 }
@@ -329,8 +329,9 @@ func TestS3ListsOnlyBlobs(t *testing.T) {
 	for _, key := range []string{"p/o/", "p/o/A", "p/o/a", "p/o/b", "p/o/c d", "p/o/e", "q/o/f"} {
 		server.blobs[key] = s3Blob{}
 	}
+	server.blobs["p/o/e"] = s3Blob{body: []byte("abc")}
 	names, err := store.List(t.Context(), "o", "", 3)
-	if got := fmt.Sprint(names); got != "[o/a o/b o/e]" || err != nil {
+	if got := fmt.Sprint(names); got != "[{o/a 0} {o/b 0} {o/e 3}]" || err != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -338,9 +339,10 @@ func TestS3ListsOnlyBlobs(t *testing.T) {
 func TestS3RefusesListingsThatGoWrong(t *testing.T) {
 	const head, tail = `<?xml version="1.0"?><ListBucketResult>`, `</ListBucketResult>`
 	for what, c := range map[string]struct{ body, says string }{
-		"order":             {head + `<Contents><Key>p/o/b</Key></Contents><Contents><Key>p/o/a</Key></Contents>` + tail, "order of bytes"},
+		"order":             {head + `<Contents><Key>p/o/b</Key><Size>1</Size></Contents><Contents><Key>p/o/a</Key><Size>1</Size></Contents>` + tail, "order of bytes"},
 		"ignored prefix":    {head + `<Contents><Key>z</Key></Contents>` + tail, "for the prefix"},
 		"ignored after":     {head + `<Contents><Key>p/o/a</Key></Contents>` + tail, "order of bytes"},
+		"no size":           {head + `<Contents><Key>p/o/b</Key></Contents>` + tail, "without its size"},
 		"more, but nowhere": {head + `<IsTruncated>true</IsTruncated>` + tail, "not where"},
 		"cut off":           {head + `<Contents><Key>p/o/b`, ""},
 	} {

@@ -148,6 +148,19 @@ func (d *simDisk) ReadFile(name string) ([]byte, error) {
 	return bytes.Clone(n.body), nil
 }
 
+func (d *simDisk) Size(name string) (int64, error) {
+	done, err := d.step()
+	defer done()
+	if err != nil {
+		return 0, err
+	}
+	n, err := d.find(name)
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(n.body)), nil
+}
+
 func (d *simDisk) ReadFolder(name string) ([]fs.DirEntry, error) {
 	done, err := d.step()
 	defer done()

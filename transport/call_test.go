@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,30 @@ func TestErrorsComeBackAsTheyWouldFromHere(t *testing.T) {
 		var remote *object.RemoteError
 		if want := object.NewRemoteError(next); !errors.As(err, &remote) || !reflect.DeepEqual(remote, want) {
 			t.Errorf("%+v arrived as %+v", want, err)
+		}
+	}
+}
+
+// What a later version adds at the end of a failure is passed over; one that had no errors of the application's said nothing of them.
+func TestFailuresOfOtherVersionsAreRead(t *testing.T) {
+	want := object.NewRemoteError(object.ErrCycle)
+	b := appendFailure(nil, want)
+	if got, err := readFailure(b[:len(b)-1]); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	want.Crossing = []object.CrossedError{{Name: "a"}, {Name: "b", Value: []byte("c")}}
+	if got, err := readFailure(append(appendFailure(nil, want), 1, 2, 3)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A read method that calls testing's FailNow, for example: its caller need not wait for ever.
+func TestAHandlerThatExitsItsGoroutineIsAnswered(t *testing.T) {
+	to := listen(t, open(t, Config{MaxInFlight: 1, Handler: func(context.Context, *object.Request) ([]byte, error) { runtime.Goexit(); return nil, nil }}))
+	client := open(t, Config{})
+	for range 2 {
+		if _, err := client.Call(t.Context(), to, ask("")); !errors.Is(err, object.ErrUnknownOutcome) {
+			t.Error(err)
 		}
 	}
 }

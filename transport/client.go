@@ -256,7 +256,7 @@ func (e *Endpoint) dial(address string) (*client, error) {
 	// goes on to take connections.
 	ctx, cancel := context.WithTimeout(e.over, 2*e.config.Silence)
 	defer cancel()
-	nc, err := e.config.dial(ctx, "tcp", address)
+	nc, err := e.config.Dial(ctx, "tcp", address)
 	var theirs hello
 	if err == nil {
 		theirs, err = shakeHands(e.over, nc, time.Now().Add(e.config.Silence), e.hello(), true)

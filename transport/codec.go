@@ -33,7 +33,15 @@ func appendRequest(b []byte, to uuid.UUID, r *object.Request, timeout time.Durat
 	for _, k := range r.Path {
 		b = appendKey(b, k)
 	}
-	return appendString(b, r.Args)
+	b = appendString(b, r.Args)
+	if r.ID == (object.RequestID{}) {
+		return b
+	}
+	b = append(b, r.ID.Caller[:]...)
+	for _, v := range []uint64{r.ID.Number, r.ID.Part, r.Floor, r.Below, r.Check} {
+		b = binary.AppendUvarint(b, v)
+	}
+	return appendBool(b, r.Again)
 }
 
 // readRequest reads what appendRequest has written into r. The arguments share memory with payload.
@@ -56,6 +64,13 @@ func readRequest(payload []byte, names names, r *object.Request) (to uuid.UUID, 
 		r.Path = append(r.Path, object.Key{Type: names.of(d.bytes()), ID: d.string()})
 	}
 	r.Args = d.bytes()
+	if len(d.b) > 0 { // else it is a read, or of a version that gives no ids
+		copy(r.ID.Caller[:], d.take(uint64(len(r.ID.Caller))))
+		for _, v := range []*uint64{&r.ID.Number, &r.ID.Part, &r.Floor, &r.Below, &r.Check} {
+			*v = d.uint()
+		}
+		r.Again = d.uint() > 0
+	}
 	if d.err != nil {
 		err = fmt.Errorf("%w: a request: %w", errMalformed, d.err)
 	}
@@ -67,15 +82,20 @@ func appendFailure(b []byte, e *object.RemoteError) []byte {
 	b = binary.AppendUvarint(b, e.Matches)
 	b = appendString(b, e.Message)
 	b = appendBool(b, e.NotOwner != nil)
-	if e.NotOwner == nil {
-		return b
+	if e.NotOwner != nil {
+		owner := &e.NotOwner.Owner
+		b = appendKey(b, e.NotOwner.Key)
+		b = append(b, owner.Incarnation[:]...)
+		b = binary.AppendUvarint(b, uint64(owner.Session))
+		b = appendString(b, owner.Name)
+		b = appendString(b, owner.Address)
 	}
-	owner := &e.NotOwner.Owner
-	b = appendKey(b, e.NotOwner.Key)
-	b = append(b, owner.Incarnation[:]...)
-	b = binary.AppendUvarint(b, uint64(owner.Session))
-	b = appendString(b, owner.Name)
-	return appendString(b, owner.Address)
+	b = binary.AppendUvarint(b, uint64(len(e.Crossing)))
+	for _, c := range e.Crossing {
+		b = appendString(b, c.Name)
+		b = appendString(b, c.Value)
+	}
+	return appendBool(b, e.Final)
 }
 
 // readFailure reads what appendFailure has written.
@@ -88,6 +108,14 @@ func readFailure(payload []byte) (*object.RemoteError, error) {
 		copy(owner.Incarnation[:], d.take(uint64(len(owner.Incarnation))))
 		owner.Session = int(d.uint())
 		owner.Name, owner.Address = d.string(), d.string()
+	}
+	if len(d.b) > 0 { // else it is of a version that does not say
+		for n := d.uint(); n > 0 && d.err == nil; n-- {
+			e.Crossing = append(e.Crossing, object.CrossedError{Name: d.string(), Value: append([]byte(nil), d.bytes()...)})
+		}
+	}
+	if len(d.b) > 0 {
+		e.Final = d.uint() > 0
 	}
 	if d.err != nil {
 		return nil, fmt.Errorf("%w: a failure: %w", errMalformed, d.err)

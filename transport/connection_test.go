@@ -72,7 +72,7 @@ func TestAConnectionCutAnywhere(t *testing.T) {
 			reads, writes = cut-sent-1, all
 		}
 		before := ran.Load()
-		client := open(t, Config{dial: func(_ context.Context, _, address string) (net.Conn, error) {
+		client := open(t, Config{Dial: func(_ context.Context, _, address string) (net.Conn, error) {
 			nc, err := net.Dial("tcp", address)
 			return &cutter{Conn: nc, reads: reads, writes: writes}, err
 		}})
@@ -107,7 +107,7 @@ func TestACutBetweenRequests(t *testing.T) {
 		size := headerBytes + len(appendRequest(nil, uuid.Nil, r, 0))
 		cut := make(chan struct{})
 		begin := time.Now()
-		client := open(t, Config{Silence: time.Hour, dial: func(context.Context, string, string) (net.Conn, error) {
+		client := open(t, Config{Silence: time.Hour, Dial: func(context.Context, string, string) (net.Conn, error) {
 			a, b := net.Pipe()
 			go func() {
 				defer b.Close()
@@ -151,7 +151,7 @@ func TestCallersAreNotHeldUpByAPeerThatStopsReading(t *testing.T) {
 		own := rawHello()
 		to := object.Member{Incarnation: own.self, Address: "b"}
 		go welcome(b, own)
-		client := open(t, Config{Silence: time.Hour, dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }})
+		client := open(t, Config{Silence: time.Hour, Dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }})
 		large := ask(strings.Repeat("x", maxQueued))
 		for _, want := range []error{object.ErrUnknownOutcome, object.ErrUnknownOutcome, object.ErrUnavailable, object.ErrUnavailable} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -221,7 +221,7 @@ func TestASilentPeerIsNoticedOnBothSides(t *testing.T) {
 		if err := e.listen(n); err != nil {
 			t.Fatal(err)
 		}
-		client := open(t, Config{dial: n.dial})
+		client := open(t, Config{Dial: n.dial})
 		to := object.Member{Incarnation: e.here(), Address: "b"}
 		told := make(chan error, 1)
 		go func() {
@@ -270,7 +270,7 @@ func TestASlowPeerIsNotSilent(t *testing.T) {
 				}
 			}
 		})
-		client := open(t, Config{dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }})
+		client := open(t, Config{Dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }})
 		begin := time.Now()
 		_, err := client.Call(t.Context(), object.Member{Incarnation: own.self, Address: "b"}, ask(strings.Repeat("x", 4<<20)))
 		if err != nil || time.Since(begin) < 10*time.Second {
@@ -292,7 +292,7 @@ func TestCallersShareOneConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := open(t, Config{Handler: echo})
 		n := newNetwork()
-		client := open(t, Config{dial: n.dial})
+		client := open(t, Config{Dial: n.dial})
 		to := object.Member{Incarnation: e.here(), Address: "b"}
 		var callers sync.WaitGroup
 		for range 50 {
@@ -318,7 +318,7 @@ func TestCallersShareOneConnection(t *testing.T) {
 func TestAFailureToConnectIsToldForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dials int
-		client := open(t, Config{dial: func(context.Context, string, string) (net.Conn, error) {
+		client := open(t, Config{Dial: func(context.Context, string, string) (net.Conn, error) {
 			dials++
 			return nil, fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
 		}})
@@ -343,7 +343,7 @@ func TestAFailureToConnectIsToldForAWhile(t *testing.T) {
 func TestACallThatIsNotConnectedInTimeSaysWhyNotBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dials := 0
-		client := open(t, Config{dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		client := open(t, Config{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if dials++; dials == 1 {
 				return nil, fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
 			}
@@ -515,7 +515,7 @@ func TestCloseEndsCallsOfBothSides(t *testing.T) {
 func TestCloseWhileConnecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		client := open(t, Config{dial: n.dial})
+		client := open(t, Config{Dial: n.dial})
 		told := make(chan error, 1)
 		go func() {
 			_, err := client.Call(t.Context(), object.Member{Address: "b"}, ask("x"))
@@ -525,6 +525,31 @@ func TestCloseWhileConnecting(t *testing.T) {
 		client.Close()
 		if err := <-told; !errors.Is(err, object.ErrUnavailable) || !errors.Is(err, object.ErrClosed) {
 			t.Error(err)
+		}
+	})
+}
+
+// With a network of its own an endpoint takes calls at whatever address that gives it.
+func TestListenOnANetworkThatIsGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		server := open(t, Config{Handler: echo, Listen: func(address string) (net.Listener, error) {
+			if address != "anywhere" {
+				return nil, net.UnknownNetworkError(address)
+			}
+			return n, nil
+		}})
+		if _, err := server.Listen("elsewhere"); !errors.As(err, new(net.UnknownNetworkError)) {
+			t.Errorf("at an address that it does not have: %v", err)
+		}
+		a, err := server.Listen("anywhere")
+		if err != nil || a.String() != "pipe" {
+			t.Fatal(a, err)
+		}
+		client := open(t, Config{Dial: n.dial})
+		reply, err := client.Call(t.Context(), object.Member{Incarnation: server.here(), Address: a.String()}, ask("x"))
+		if string(reply) != "x" || err != nil {
+			t.Error(string(reply), err)
 		}
 	})
 }

@@ -111,6 +111,7 @@ func FuzzRequest(f *testing.F) {
 func FuzzFailure(f *testing.F) {
 	f.Add(appendFailure(nil, object.NewRemoteError(object.ErrCycle)))
 	f.Add(appendFailure(nil, object.NewRemoteError(&object.NotOwnerError{Owner: object.Member{Name: "a"}})))
+	f.Add(appendFailure(nil, &object.RemoteError{Crossing: []object.CrossedError{{Name: "a"}, {Name: "b", Value: []byte("c")}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := readFailure(b)
 		if err != nil {

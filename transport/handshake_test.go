@@ -169,7 +169,7 @@ func TestAPeerThatDoesNotShakeHandsIsGivenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		client := open(t, Config{dial: n.dial})
+		client := open(t, Config{Dial: n.dial})
 		to := object.Member{Incarnation: e.here(), Address: "b"}
 		if _, err := client.Call(t.Context(), to, ask("x")); !errors.Is(err, object.ErrUnavailable) {
 			t.Errorf("with all places taken: %v", err)
@@ -189,7 +189,7 @@ func TestAPeerThatDoesNotShakeHandsIsGivenUp(t *testing.T) {
 				io.Copy(io.Discard, nc)
 			}
 		}()
-		client = open(t, Config{dial: mute.dial})
+		client = open(t, Config{Dial: mute.dial})
 		begin := time.Now()
 		_, err = client.Call(t.Context(), to, ask("x"))
 		if !errors.Is(err, object.ErrUnavailable) || time.Since(begin) != DefaultSilence {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
+	"github.com/highlander-go/highlander/codec"
 	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
 	"github.com/highlander-go/highlander/persist"
@@ -25,8 +28,33 @@ var (
 		c.N += n
 		return c.N, nil
 	})
-	counters = &object.Type[counter]{Name: "counter", Methods: []object.Method[counter]{add}}
+	// fail fails with an error whose message has so many bytes.
+	fail = object.Update("Fail", func(_ context.Context, _ *counter, bytes int) (int, error) {
+		return 0, errors.Join(errForbidden, &longError{strings.Repeat("é", bytes/2)})
+	})
+	counters = &object.Type[counter]{Name: "counter", Methods: []object.Method[counter]{add, fail}}
+
+	errForbidden = errors.New("forbidden")
+	crossing     = object.Set{Errors: []object.CrossingError{
+		{
+			Name: "long",
+			Append: func(b []byte, err error) ([]byte, bool) {
+				long := new(longError)
+				return codec.AppendString(b, err.Error()), errors.As(err, &long)
+			},
+			Read: func(r *codec.Reader) error {
+				long := new(longError)
+				codec.ReadString(r, &long.text)
+				return long
+			},
+		},
+		{Name: "forbidden", Value: &errForbidden},
+	}}
 )
+
+type longError struct{ text string }
+
+func (e *longError) Error() string { return e.text }
 
 // host opens a node: a host and its endpoint, in the registry.
 func host(t *testing.T, name string, registry *memregistry.Registry, records object.Committer) *object.Host {
@@ -36,7 +64,7 @@ func host(t *testing.T, name string, registry *memregistry.Registry, records obj
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err = object.NewHost(object.HostConfig{Node: name, Registry: registry, Committer: records, Transport: e}, counters)
+	h, err = object.NewHost(object.HostConfig{Node: name, Registry: registry, Committer: records, Transport: e}, counters, crossing)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +111,13 @@ func TestNodesCallEachOthersObjects(t *testing.T) {
 		}
 		if err := counters.On(b).PutIf(ctx, "c", version+1, counter{N: 9}); !errors.Is(err, object.ErrVersion) {
 			t.Error(err)
+		}
+		for _, bytes := range []int{100, transport.DefaultMaxFrame * 2 / 3, 2 * transport.DefaultMaxFrame} { // of which the second fits once, not twice
+			_, err := fail.Call(ctx, counters.On(b).Ref("c"), bytes)
+			long, fits := new(longError), bytes == 100
+			if !errors.Is(err, errForbidden) || errors.Is(err, object.ErrUnknownOutcome) || errors.As(err, &long) != fits || !utf8.ValidString(err.Error()) {
+				t.Errorf("%d bytes: %.100v", bytes, err)
+			}
 		}
 		if err := counters.On(b).PutIf(ctx, "c", version, counter{N: 9}); err != nil {
 			t.Error(err)

@@ -16,8 +16,16 @@ import (
 )
 
 // Listen takes calls at the TCP address, host:port, until Close; port 0 is a free one. It returns the address that it
-// listens on. An address that other machines can reach is refused unless [Config.AllowPlaintext] is set.
+// listens on. An address that other machines can reach is refused unless [Config.AllowPlaintext] is set, or [Config].Listen
+// is in charge of addresses.
 func (e *Endpoint) Listen(address string) (net.Addr, error) {
+	if e.config.Listen != nil {
+		l, err := e.config.Listen(address)
+		if err != nil {
+			return nil, fmt.Errorf("transport: %w", err)
+		}
+		return l.Addr(), e.listen(l)
+	}
 	a, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("transport: listening on %q: %w", address, err)
@@ -169,12 +177,20 @@ func (l *server) start(f frame) error {
 // handle has one request handled, and answers it.
 func (l *server) handle(ctx context.Context, id uint64, to uuid.UUID, r *object.Request) {
 	var reply []byte
-	var err error
+	err := errExited
 	here := l.e.here()
 	refuse := here != to || l.e.draining.Err() != nil
+	defer func() { l.answer(id, r, refuse, here, reply, err) }()
 	if !refuse {
 		reply, err = l.e.config.Handler(ctx, r)
 	}
+}
+
+// errExited is the answer to a request whose handler has ended its goroutine, as testing's FailNow does.
+var errExited = fmt.Errorf("%w: its method has called runtime.Goexit", object.ErrUnknownOutcome)
+
+// answer answers a request: it is refused, or has come to a reply or an error.
+func (l *server) answer(id uint64, r *object.Request, refuse bool, here uuid.UUID, reply []byte, err error) {
 	l.mu.Lock()
 	l.waitForRoom(context.Background())
 	delete(l.running, id)
@@ -204,7 +220,12 @@ func (l *server) handle(ctx context.Context, id uint64, to uuid.UUID, r *object.
 func (l *server) appendFailure(id uint64, r *object.Request, size int, err error) {
 	start := len(l.queue)
 	if err != nil {
-		l.queue = appendFailure(openFrame(l.queue, kindFailure, id), object.NewRemoteError(err))
+		failure := object.NewRemoteError(err)
+		l.queue = appendFailure(openFrame(l.queue, kindFailure, id), failure)
+		if len(l.queue)-start > l.peer.frame {
+			failure.Shorten()
+			l.queue = appendFailure(openFrame(l.queue[:start], kindFailure, id), failure)
+		}
 		size = len(l.queue) - start - headerBytes
 	}
 	if headerBytes+size > l.peer.frame {

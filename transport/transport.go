@@ -72,7 +72,10 @@ type Config struct {
 
 	Log *slog.Logger // of peers that were refused or lost; nil: discarded
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // set by tests
+	// Dial connects to an address until ctx ends, and Listen listens on one. Errors of Dial and of connections tell by what they match
+	// whether a member is gone (a connection was refused or reset) or silent (a timeout). Nil: TCP, as package net does both.
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Listen func(address string) (net.Listener, error)
 }
 
 func (c *Config) setDefaults() error {
@@ -81,8 +84,8 @@ func (c *Config) setDefaults() error {
 	c.MaxConns = cmp.Or(c.MaxConns, DefaultMaxConns)
 	c.Silence = cmp.Or(c.Silence, DefaultSilence)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	if c.dial == nil {
-		c.dial = new(net.Dialer).DialContext
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
 	}
 	switch {
 	case c.Cluster == "" || len(c.Cluster) > MaxClusterBytes:

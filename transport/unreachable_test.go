@@ -51,7 +51,7 @@ func TestWhatConnectingSaysOfAMember(t *testing.T) {
 		{dialling(os.NewSyscallError("socket", syscall.EMFILE)), 0},
 		{dialling(&net.AddrError{Err: "missing port in address", Addr: "b"}), 0},
 	} {
-		client := open(t, Config{dial: func(context.Context, string, string) (net.Conn, error) { return nil, c.err }})
+		client := open(t, Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, c.err }})
 		to := object.Member{Name: "b", Address: "b"}
 		_, err := client.Call(t.Context(), to, ask("x"))
 		if suspected(err) != c.want || !errors.Is(err, object.ErrUnavailable) || !errors.Is(err, c.err) {
@@ -234,7 +234,7 @@ func TestAPingIsAnsweredWhileCallsWait(t *testing.T) {
 func TestAPingThatIsNotAnsweredInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		connecting := newNetwork() // and nobody accepts
-		client := open(t, Config{dial: connecting.dial})
+		client := open(t, Config{Dial: connecting.dial})
 		shut := make(chan struct{})
 		through := newNetwork()
 		through.wrap = func(c net.Conn) net.Conn { return &hole{Conn: c, shut: shut, closed: make(chan struct{})} }
@@ -243,7 +243,7 @@ func TestAPingThatIsNotAnsweredInTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		to := object.Member{Incarnation: e.here(), Address: "b"}
-		connected := open(t, Config{dial: through.dial})
+		connected := open(t, Config{Dial: through.dial})
 		if err := connected.Ping(t.Context(), to); err != nil {
 			t.Error(err)
 		}

@@ -75,6 +75,9 @@ func (s *session) acquire(ctx context.Context, isClaim bool) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if err := s.lease.Err(); err != nil { // an end that is there already counts first, in each run of a simulation
+		return err
+	}
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():

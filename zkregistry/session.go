@@ -210,9 +210,12 @@ func (s *session) Retire(ctx context.Context) error {
 	s.stop()
 	s.running.Wait()
 	r := s.registry
-	c, err := r.connection(ctx)
-	if err == nil {
-		err = r.bury(ctx, c, s.pair)
+	err := zk.ErrSessionOver
+	for errors.Is(err, zk.ErrSessionOver) && ctx.Err() == nil { // the registry's own session may have ended unnoticed
+		var c *connection
+		if c, err = r.connection(ctx); err == nil {
+			err = r.bury(ctx, c, s.pair)
+		}
 	}
 	if err != nil {
 		return errors.Join(unavailable("retire "+s.pair, err), s.end(ctx, errRetired))

@@ -210,7 +210,7 @@ func post(transport http.RoundTripper, url string, delta int64) (status int, val
 	if err != nil || response.StatusCode != http.StatusOK {
 		return response.StatusCode, 0, err
 	}
-	var c Counter
+	var c counterJSON
 	err = json.Unmarshal(body, &c)
 	return response.StatusCode, c.Value, err
 }

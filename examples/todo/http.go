@@ -14,7 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/highlander-go/highlander"
+	"github.com/highlander-go/highlander/examples/todo/todo"
 	"github.com/highlander-go/highlander/object"
 )
 
@@ -25,59 +25,93 @@ const (
 
 // A service answers HTTP requests with the node's objects.
 type service struct {
-	node     *highlander.Node
-	todos    object.Collection[Todo]
-	counters object.Collection[Counter]
+	node     node
+	todos    todo.TodoCollection
+	counters todo.CounterCollection
+	users    todo.UserCollection
+	lists    todo.ListCollection
 	routes   []route
 }
 
-// A route says who answers requests of a method on a path. "*" in the path stands for one segment.
+// A node is a *highlander.Node, or what stands for one in tests.
+type node interface {
+	object.Node
+	Ready() error
+}
+
+// A route says who answers requests of a method on a path, and with which status if all goes well. "*" in the path stands for one segment.
 type route struct {
 	method string
 	path   string
+	status int
 	serve  func(ctx context.Context, r *request) (answer any, err error)
 }
 
 // A request is what a route's function is given.
 type request struct {
 	names []string // what the path's "*" stood for, unescaped
+	user  string   // who makes it, "" if it does not say
+	key   string   // by which it is known if it comes again, "" if it has none
 	body  io.Reader
 }
 
-func newService(node *highlander.Node) *service {
-	s := &service{node: node, todos: Todos.On(node), counters: Counters.On(node)}
+func newService(n node) *service {
+	s := &service{node: n, todos: todo.Todos(n), counters: todo.Counters(n), users: todo.Users(n), lists: todo.Lists(n)}
 	s.routes = []route{
-		{"GET", "/todos/*", s.getTodo},
-		{"PUT", "/todos/*", s.putTodo},
-		{"POST", "/todos/*/complete", s.completeTodo},
-		{"GET", "/counters/*", s.getCounter},
-		{"POST", "/counters/*/add", s.addToCounter},
-		{"GET", "/where/*/*", s.where},
-		{"GET", "/healthz", s.healthz},
-		{"GET", "/readyz", s.readyz},
+		{"GET", "/todos/*", 200, s.getTodo},
+		{"PUT", "/todos/*", 200, s.putTodo},
+		{"POST", "/todos/*/complete", 200, s.completeTodo},
+		{"GET", "/counters/*", 200, s.getCounter},
+		{"POST", "/counters/*/add", 200, s.addToCounter},
+		{"GET", "/users/*", 200, byUser(s.getUser)},
+		{"PUT", "/users/*", 200, byUser(s.putUser)},
+		{"POST", "/lists", 201, byUser(s.createList)},
+		{"GET", "/lists/*", 200, byUser(s.getList)},
+		{"POST", "/lists/*/todos", 201, byUser(s.insertTodo)},
+		{"POST", "/lists/*/todos/*/complete", 200, byUser(s.completeListTodo)},
+		{"POST", "/lists/*/share", 200, byUser(s.shareList)},
+		{"GET", "/where/*/*", 200, s.where},
+		{"GET", "/healthz", 200, s.healthz},
+		{"GET", "/readyz", 200, s.readyz},
 	}
 	return s
 }
 
+// A todoJSON is a todo as clients see it, and as they write it.
+type todoJSON struct {
+	Title     string `json:"title"`
+	Completed bool   `json:"completed"`
+	Color     string `json:"color"`
+}
+
+func newTodoJSON(t todo.Todo) todoJSON { return todoJSON{t.Title, t.Completed, t.Color} }
+
 func (s *service) getTodo(ctx context.Context, r *request) (any, error) {
-	return s.todos.Get(ctx, r.names[0])
+	t, err := s.todos.Get(ctx, r.names[0])
+	return newTodoJSON(t), err
 }
 
 // putTodo writes the whole state. What the body leaves out gets its default.
 func (s *service) putTodo(ctx context.Context, r *request) (any, error) {
-	todo := newTodo()
-	if err := r.decode(&todo); err != nil {
+	body := newTodoJSON(todo.NewTodo(""))
+	if err := r.decode(&body); err != nil {
 		return nil, err
 	}
-	return todo, s.todos.Put(ctx, r.names[0], todo)
+	return body, s.todos.Put(ctx, r.names[0], todo.Todo{Title: body.Title, Completed: body.Completed, Color: body.Color})
 }
 
 func (s *service) completeTodo(ctx context.Context, r *request) (any, error) {
-	return Complete.Call(ctx, s.todos.Ref(r.names[0]), object.None{})
+	t, err := s.todos.Ref(r.names[0]).Complete(ctx)
+	return newTodoJSON(t), err
 }
 
 func (s *service) getCounter(ctx context.Context, r *request) (any, error) {
-	return s.counters.Get(ctx, r.names[0])
+	c, err := s.counters.Get(ctx, r.names[0])
+	return counterJSON{c.Value}, err
+}
+
+type counterJSON struct {
+	Value int64 `json:"value"`
 }
 
 func (s *service) addToCounter(ctx context.Context, r *request) (any, error) {
@@ -90,7 +124,8 @@ func (s *service) addToCounter(ctx context.Context, r *request) (any, error) {
 	if body.Delta == nil {
 		return nil, fmt.Errorf(`%w: it has no delta: send {"delta":1}`, errBadBody)
 	}
-	return Add.Call(ctx, s.counters.Ref(r.names[0]), *body.Delta)
+	value, err := s.counters.Ref(r.names[0]).Add(ctx, *body.Delta)
+	return counterJSON{value}, err
 }
 
 // where tells which node owns an object, without waking it.
@@ -129,12 +164,17 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), callTimeout)
 		defer cancel()
-		answer, err := route.serve(ctx, &request{names, http.MaxBytesReader(w, r.Body, maxBody)})
+		q := &request{names: names, user: r.Header.Get("X-User"), body: http.MaxBytesReader(w, r.Body, maxBody)}
+		if key := r.Header.Get("Idempotency-Key"); key != "" && r.Method != "GET" {
+			q.key = q.user + "\n" + key // users choose their keys without knowing of each other
+			ctx = object.WithRequestID(ctx, q.key)
+		}
+		answer, err := route.serve(ctx, q)
 		if err != nil {
 			respondError(w, err)
 			return
 		}
-		respond(w, http.StatusOK, answer)
+		respond(w, route.status, answer)
 		return
 	}
 	if allowed == nil {
@@ -194,6 +234,7 @@ func (r *request) decode(v any) error {
 
 var (
 	errBadBody = errors.New("malformed body")
+	errNoUser  = errors.New("no user")
 	errNoRoute = errors.New("no such route")
 	errMethod  = errors.New("method not allowed")
 )
@@ -205,6 +246,7 @@ var answers = []struct {
 	status int
 	code   string
 }{
+	{object.ErrReused, http.StatusUnprocessableEntity, "key_reused"},
 	{object.ErrUnknownOutcome, http.StatusGatewayTimeout, "unknown_outcome"},
 	{object.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
 	{object.ErrOverloaded, http.StatusServiceUnavailable, "unavailable"},
@@ -212,7 +254,12 @@ var answers = []struct {
 	{object.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
 	{object.ErrBadID, http.StatusBadRequest, "bad_id"},
 	{object.ErrUnknownType, http.StatusNotFound, "unknown_type"},
-	{ErrOverflow, http.StatusConflict, "overflow"},
+	{todo.ErrOverflow, http.StatusConflict, "overflow"},
+	{todo.ErrExists, http.StatusConflict, "exists"},
+	{todo.ErrForbidden, http.StatusForbidden, "forbidden"},
+	{todo.ErrNotFound, http.StatusNotFound, "not_found"},
+	{todo.ErrNoTodo, http.StatusNotFound, "not_found"},
+	{errNoUser, http.StatusUnauthorized, "unauthorized"},
 	{errBadBody, http.StatusBadRequest, "bad_body"},
 	{errNoRoute, http.StatusNotFound, "not_found"},
 	{errMethod, http.StatusMethodNotAllowed, "method_not_allowed"},

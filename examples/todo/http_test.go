@@ -14,36 +14,37 @@ import (
 	"testing"
 
 	"github.com/highlander-go/highlander"
+	"github.com/highlander-go/highlander/examples/todo/todo"
 	"github.com/highlander-go/highlander/object"
 )
 
 func TestRoutes(t *testing.T) {
 	base := serveTest(t)
-	type todo = map[string]any
+	type fields = map[string]any
 	tests := []struct {
 		method, path, body string
 		status             int
 		answer             any // of a 200: all of it; of an error: its code
 	}{
-		{"GET", "/todos/a", "", 200, todo{"title": "", "completed": false, "color": "blue"}},
-		{"PUT", "/todos/a", `{"title":"milk","completed":false,"color":"red"}`, 200, todo{"title": "milk", "completed": false, "color": "red"}},
-		{"POST", "/todos/a/complete", "", 200, todo{"title": "milk", "completed": true, "color": "red"}},
-		{"GET", "/todos/a", "", 200, todo{"title": "milk", "completed": true, "color": "red"}},
-		{"GET", "/todos/a?x=%zz", "", 200, todo{"title": "milk", "completed": true, "color": "red"}},
-		{"PUT", "/todos/a", `{"title":"tea"}`, 200, todo{"title": "tea", "completed": false, "color": "blue"}},
-		{"PUT", "/todos/a", ` {"color":""} `, 200, todo{"title": "", "completed": false, "color": ""}},
-		{"GET", "/todos/a", "", 200, todo{"title": "", "completed": false, "color": ""}},
-		{"POST", "/todos/b/complete", "", 200, todo{"title": "", "completed": true, "color": "blue"}},
+		{"GET", "/todos/a", "", 200, fields{"title": "", "completed": false, "color": "blue"}},
+		{"PUT", "/todos/a", `{"title":"milk","completed":false,"color":"red"}`, 200, fields{"title": "milk", "completed": false, "color": "red"}},
+		{"POST", "/todos/a/complete", "", 200, fields{"title": "milk", "completed": true, "color": "red"}},
+		{"GET", "/todos/a", "", 200, fields{"title": "milk", "completed": true, "color": "red"}},
+		{"GET", "/todos/a?x=%zz", "", 200, fields{"title": "milk", "completed": true, "color": "red"}},
+		{"PUT", "/todos/a", `{"title":"tea"}`, 200, fields{"title": "tea", "completed": false, "color": "blue"}},
+		{"PUT", "/todos/a", ` {"color":""} `, 200, fields{"title": "", "completed": false, "color": ""}},
+		{"GET", "/todos/a", "", 200, fields{"title": "", "completed": false, "color": ""}},
+		{"POST", "/todos/b/complete", "", 200, fields{"title": "", "completed": true, "color": "blue"}},
 
-		{"GET", "/counters/a", "", 200, todo{"value": 0.0}},
-		{"POST", "/counters/a/add", `{"delta":5}`, 200, todo{"value": 5.0}},
-		{"POST", "/counters/a/add", `{"delta":-7}`, 200, todo{"value": -2.0}},
-		{"POST", "/counters/a/add", `{"delta":0}`, 200, todo{"value": -2.0}},
-		{"GET", "/counters/a", "", 200, todo{"value": -2.0}},
+		{"GET", "/counters/a", "", 200, fields{"value": 0.0}},
+		{"POST", "/counters/a/add", `{"delta":5}`, 200, fields{"value": 5.0}},
+		{"POST", "/counters/a/add", `{"delta":-7}`, 200, fields{"value": -2.0}},
+		{"POST", "/counters/a/add", `{"delta":0}`, 200, fields{"value": -2.0}},
+		{"GET", "/counters/a", "", 200, fields{"value": -2.0}},
 
-		{"GET", "/healthz", "", 200, todo{"status": "up"}},
-		{"GET", "/readyz", "", 200, todo{"status": "ready"}},
-		{"GET", "/where/todo/unheard", "", 200, todo{"live": false}},
+		{"GET", "/healthz", "", 200, fields{"status": "up"}},
+		{"GET", "/readyz", "", 200, fields{"status": "ready"}},
+		{"GET", "/where/todo/unheard", "", 200, fields{"live": false}},
 		{"GET", "/where/nosuch/a", "", 404, "unknown_type"},
 		{"GET", "/where/TODO/a", "", 404, "unknown_type"},
 		{"GET", "/where//a", "", 404, "unknown_type"},
@@ -98,8 +99,8 @@ func TestRoutes(t *testing.T) {
 		{"PUT", "/todos/a", `{"title":"` + strings.Repeat("x", maxBody) + `"}`, 413, "too_large"},
 
 		// nothing of all that has changed anything
-		{"GET", "/todos/a", "", 200, todo{"title": "", "completed": false, "color": ""}},
-		{"GET", "/counters/a", "", 200, todo{"value": -2.0}},
+		{"GET", "/todos/a", "", 200, fields{"title": "", "completed": false, "color": ""}},
+		{"GET", "/counters/a", "", 200, fields{"value": -2.0}},
 	}
 	for _, test := range tests {
 		name := fmt.Sprintf("%s %.40s %.40q", test.method, test.path, test.body)
@@ -273,8 +274,7 @@ func TestWhereDoesNotWake(t *testing.T) {
 }
 
 func TestClosedNodeIsUpAndNotReady(t *testing.T) {
-	todos, counters := Todos, Counters
-	node := highlander.OpenTest(t, &todos, &counters)
+	node := highlander.OpenTest(t, todo.Objects)
 	server := httptest.NewServer(newService(node))
 	defer server.Close()
 	node.Close()
@@ -364,8 +364,7 @@ func TestFlags(t *testing.T) {
 // serveTest serves a node in memory and returns the URL.
 func serveTest(t *testing.T) string {
 	t.Helper()
-	todos, counters := Todos, Counters
-	server := httptest.NewServer(newService(highlander.OpenTest(t, &todos, &counters)))
+	server := httptest.NewServer(newService(highlander.OpenTest(t, todo.Objects)))
 	t.Cleanup(server.Close)
 	return server.URL
 }
@@ -373,11 +372,20 @@ func serveTest(t *testing.T) string {
 // call makes a request on a connection of its own and returns the answer.
 func call(t *testing.T, method, url, body string) (status int, header http.Header, answer []byte) {
 	t.Helper()
+	return callAs(t, "", method, url, body)
+}
+
+// callAs makes it on behalf of a user; "" is nobody.
+func callAs(t *testing.T, user, method, url, body string) (status int, header http.Header, answer []byte) {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Close = true
+	if user != "" {
+		r.Header.Set("X-User", user)
+	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Command todo serves todos and counters over HTTP. Each of them is a durable object: see todo.go and counter.go.
+// Command todo serves users, lists of todos, todos and counters over HTTP. Each of them is a durable object: see package todo below it.
 //
 //	todo -http 127.0.0.1:8080 -store file:todo-data
 //
@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/highlander-go/highlander"
+	"github.com/highlander-go/highlander/examples/todo/todo"
 	"github.com/highlander-go/highlander/object"
 )
 
@@ -115,10 +116,12 @@ func variable(f *flag.Flag) string { return "HIGHLANDER_" + strings.ToUpper(f.Na
 
 // serve opens the node and serves HTTP until the context ends or the node does, and then stops both.
 func serve(stopped context.Context, c config) error {
-	todos, counters := Todos, Counters
-	todos.Idle, counters.Idle = c.idle, c.idle
+	objects := todo.Objects
+	for _, name := range []string{"counter", "list", "todo", "user"} {
+		objects = objects.With(name, object.Options{Idle: c.idle})
+	}
 	starting, started := context.WithTimeout(stopped, startTimeout)
-	node, err := highlander.Open(starting, c.node, &todos, &counters)
+	node, err := highlander.Open(starting, c.node, objects)
 	started()
 	if err != nil && stopped.Err() != nil {
 		return nil // told to stop before it had started

@@ -331,7 +331,7 @@ func add(t *testing.T, base, id string, delta int64) {
 
 func valueOf(t *testing.T, base, id string) int64 {
 	t.Helper()
-	var c Counter
+	var c counterJSON
 	status, _, body := call(t, http.MethodGet, base+"/counters/"+percent(id), "")
 	if err := json.Unmarshal(body, &c); status != 200 || err != nil {
 		t.Fatalf("counter %s: %d %s", id, status, body)

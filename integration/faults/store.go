@@ -19,12 +19,20 @@ import (
 type StoreFault struct {
 	Method string  // of the requests that it is about; empty: all
 	Key    string  // is part of their path, which has bucket and key; empty: all
+	From   string  // address of the client that they are of, without a port; empty: all
 	Skip   int     // how many of them pass before the first one is hit
 	Times  int     // how many are hit; 0: all
 	Chance float64 // of being hit, from 0 to 1, for each that is not skipped; 0: all are hit
+	Spare  int     // so many in a second are not hit
+
+	// Hit is told the path of each request that is hit, if it is not nil. It must not call the store.
+	Hit func(path string)
 
 	// Late is how long a request lies around before the server gets it. It gets it then whether or not the client still waits.
 	Late time.Duration
+
+	// Lateness is in place of Late, if it is not nil.
+	Lateness func() time.Duration
 
 	Unsent bool          // the server never gets it
 	Status int           // is answered in place of what the server says; 0: the server's answer
@@ -33,13 +41,14 @@ type StoreFault struct {
 	CutOff bool          // the connection ends in the middle of the answer's body
 }
 
-// Put is a PUT that the S3 server has answered.
+// Put is a PUT that was sent to the S3 server.
 type Put struct {
 	Path   string // bucket and key, with a slash before each
 	Body   []byte
 	Header http.Header // of the request
-	Status int
-	At     time.Time // when the server's answer came
+	Status int         // 0: the server has not answered
+	Tag    string      // that the server has given to what was put
+	At     time.Time   // when the server's answer came
 }
 
 // A Store is a proxy in front of an S3 server. Its methods may be called concurrently.
@@ -52,9 +61,10 @@ type Store struct {
 	served sync.WaitGroup
 	addr   string
 
-	mu    sync.Mutex
-	rules []*StoreRule
-	puts  []Put
+	mu      sync.Mutex
+	rules   []*StoreRule
+	puts    []Put
+	pending int // requests that the server has not answered
 }
 
 // A StoreRule is a fault that is in force.
@@ -63,15 +73,21 @@ type StoreRule struct {
 	fault StoreFault
 	seen  int
 	hits  int
+
+	second time.Time // what is spared is counted from then on
+	spared int
 }
 
 // NewStore returns a proxy on a loopback port, in front of the server at target, such as http://127.0.0.1:7070.
-func NewStore(target string) (*Store, error) {
+func NewStore(target string) (*Store, error) { return NewStoreAt("127.0.0.1:0", target) }
+
+// NewStoreAt is like [NewStore], with the address that the proxy listens on.
+func NewStoreAt(addr, target string) (*Store, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("store proxy: target: %w", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("store proxy: %w", err)
 	}
@@ -124,29 +140,64 @@ func (r *StoreRule) Hits() int {
 	return r.hits
 }
 
-// Puts returns every PUT that the server has answered, in the order of the answers.
+// Take returns what [Store.Puts] would, and forgets it.
+func (s *Store) Take() []Put {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	puts := s.puts
+	s.puts = nil
+	return puts
+}
+
+// Puts returns every PUT that the server was sent, in the order in which it has answered them.
 func (s *Store) Puts() []Put {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Put(nil), s.puts...)
 }
 
+// Pending is how many requests the server has not got yet, or not answered.
+func (s *Store) Pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pending
+}
+
 // fault returns what is to happen to a request.
 func (s *Store) fault(r *http.Request) StoreFault {
+	client, _, _ := net.SplitHostPort(r.RemoteAddr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, rule := range s.rules {
 		f := rule.fault
-		if f.Method != "" && f.Method != r.Method || !strings.Contains(r.URL.Path, f.Key) || f.Times > 0 && rule.hits >= f.Times {
+		if f.Method != "" && f.Method != r.Method || !strings.Contains(r.URL.Path, f.Key) || f.From != "" && f.From != client || f.Times > 0 && rule.hits >= f.Times {
 			continue
 		}
 		if rule.seen++; rule.seen <= f.Skip || f.Chance > 0 && rand.Float64() >= f.Chance {
 			continue
 		}
+		if rule.spares() {
+			continue
+		}
 		rule.hits++
+		if f.Hit != nil {
+			f.Hit(r.URL.Path)
+		}
+		if f.Lateness != nil {
+			f.Late = f.Lateness()
+		}
 		return f
 	}
 	return StoreFault{}
+}
+
+// spares tells whether a request is one of those in this second that are not hit.
+func (r *StoreRule) spares() bool {
+	if now := time.Now(); now.Sub(r.second) >= time.Second {
+		r.second, r.spared = now, 0
+	}
+	r.spared++
+	return r.spared <= r.fault.Spare
 }
 
 // ServeHTTP implements [http.Handler].
@@ -189,6 +240,18 @@ type answer struct {
 
 // pass brings a request to the server and returns its answer, nil if there is none. The client has no say in it.
 func (s *Store) pass(r *http.Request, body []byte, late time.Duration) *answer {
+	put := Put{Path: r.URL.Path, Body: body, Header: r.Header}
+	s.mu.Lock()
+	s.pending++
+	s.mu.Unlock()
+	defer func() {
+		put.At = time.Now()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.pending--; r.Method == http.MethodPut {
+			s.puts = append(s.puts, put)
+		}
+	}()
 	select {
 	case <-time.After(late):
 	case <-s.ctx.Done():
@@ -207,12 +270,8 @@ func (s *Store) pass(r *http.Request, body []byte, late time.Duration) *answer {
 		return nil
 	}
 	defer response.Body.Close()
+	put.Status, put.Tag = response.StatusCode, response.Header.Get("ETag")
 	said, err := io.ReadAll(response.Body)
-	if r.Method == http.MethodPut {
-		s.mu.Lock()
-		s.puts = append(s.puts, Put{Path: r.URL.Path, Body: body, Header: r.Header, Status: response.StatusCode, At: time.Now()})
-		s.mu.Unlock()
-	}
 	if err != nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -223,5 +224,32 @@ func TestStoreFaultCounts(t *testing.T) {
 	}
 	if rule.Hits() != 2 {
 		t.Errorf("hits: %d", rule.Hits())
+	}
+}
+
+func TestStoreFaultsOfSomeRequests(t *testing.T) {
+	_, store, client := newStore(t)
+	var hits atomic.Int64
+	for _, f := range []StoreFault{
+		{From: "127.0.0.2", Status: 500},
+		{Spare: 1, Status: 503, Hit: func(string) { hits.Add(1) }, Lateness: func() time.Duration { return 20 * time.Millisecond }},
+	} {
+		store.Add(f)
+	}
+	for end := time.Now().Add(10 * time.Second); hits.Load() < 3 && time.Now().Before(end); { // more than one in a second
+		began := time.Now()
+		switch status, _, err := request(t, client, "GET", store.URL()+"/bucket/key", ""); {
+		case err != nil || status != 200 && status != 503:
+			t.Fatalf("answer %d, %v", status, err)
+		case status == 503 && time.Since(began) < 20*time.Millisecond:
+			t.Errorf("a late request was answered after %v", time.Since(began))
+		}
+	}
+	if hits.Load() < 3 {
+		t.Errorf("%d were hit", hits.Load())
+	}
+	request(t, client, "PUT", store.URL()+"/bucket/key", "one")
+	if puts := store.Take(); len(puts) != 1 || len(store.Puts()) != 0 || store.Pending() != 0 {
+		t.Errorf("taken: %v; left: %v; pending: %d", puts, store.Puts(), store.Pending())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	stdlog "log"
 	"net"
@@ -115,8 +116,9 @@ func (d *Docker) Close() error {
 // build builds the image of a folder beside this one and returns its name. Docker keeps it, so that it is made once.
 func (d *Docker) build(ctx context.Context, folder string) (string, error) {
 	var log bytes.Buffer
+	tag := fmt.Sprintf("%x", crc32.ChecksumIEEE([]byte(sibling(folder)))) // another checkout may make its own meanwhile
 	image, err := d.provider.BuildImage(ctx, &testcontainers.ContainerRequest{FromDockerfile: testcontainers.FromDockerfile{
-		Context: sibling(folder), Repo: "highlander-" + folder, Tag: "latest", KeepImage: true, BuildLogWriter: &log,
+		Context: sibling(folder), Repo: "highlander-" + folder, Tag: tag, KeepImage: true, BuildLogWriter: &log,
 	}})
 	if err != nil {
 		return "", fmt.Errorf("build image %s: %w\n%s", folder, err, log.Bytes())
@@ -184,6 +186,27 @@ func (c *Container) Pause(ctx context.Context) error {
 func (c *Container) Unpause(ctx context.Context) error {
 	_, err := c.docker.ContainerUnpause(ctx, c.id, client.ContainerUnpauseOptions{})
 	return err
+}
+
+// A State is what a container is at the moment.
+type State struct {
+	PID  int    // 0: it does not run
+	Data string // folder of this machine that its volume is
+}
+
+// State asks the engine for it. It may be called concurrently with the other methods.
+func (c *Container) State(ctx context.Context) (s State, err error) {
+	answer, err := c.docker.ContainerInspect(ctx, c.id, client.ContainerInspectOptions{})
+	if err != nil {
+		return s, err
+	}
+	if answer.Container.State.Running {
+		s.PID = answer.Container.State.Pid
+	}
+	for _, m := range answer.Container.Mounts {
+		s.Data = m.Source
+	}
+	return s, nil
 }
 
 // remove removes all containers, with their volumes, and networks that have the label.

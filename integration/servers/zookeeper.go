@@ -3,18 +3,19 @@ package servers
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 
 	"github.com/highlander-go/highlander/internal/zk/zkserver"
 	"github.com/testcontainers/testcontainers-go"
-	testnetwork "github.com/testcontainers/testcontainers-go/network"
 )
 
 // ZooKeeper is an ensemble of ZooKeeper servers.
 type ZooKeeper struct {
 	Addrs   []string     // host:port of each
 	Servers []*Container // of the same ones; empty when they are not ours to stop
+	network *privateNetwork
 }
 
 // NamedZooKeeper returns the servers that the environment names, as host:port,host:port in [zkserver.Environment], or nil.
@@ -32,18 +33,18 @@ func (d *Docker) ZooKeeper(ctx context.Context, n int) (*ZooKeeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	private, err := testnetwork.New(ctx, testnetwork.WithLabels(d.labels()))
+	private, err := d.network(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("network of ZooKeeper: %w", err)
+		return nil, err
 	}
+	z := &ZooKeeper{Addrs: make([]string, n), Servers: make([]*Container, n), network: private}
 	var all []string
 	for i := range n {
-		all = append(all, fmt.Sprintf("server.%d=zookeeper%d:2888:3888;2181", i+1, i+1))
+		all = append(all, fmt.Sprintf("server.%d=%v:2888:3888;2181", i+1, z.Private(i)))
 	}
-	z := &ZooKeeper{Addrs: make([]string, n), Servers: make([]*Container, n)}
 	for i := range n {
 		server, err := d.run(ctx, image, "2181",
-			testnetwork.WithNetwork([]string{fmt.Sprintf("zookeeper%d", i+1)}, private),
+			private.at(z.Private(i)),
 			testcontainers.WithEnv(map[string]string{"ZOO_MY_ID": fmt.Sprint(i + 1), "ZOO_SERVERS": strings.Join(all, " ")}))
 		if err != nil {
 			return nil, err
@@ -52,6 +53,15 @@ func (d *Docker) ZooKeeper(ctx context.Context, n int) (*ZooKeeper, error) {
 	}
 	return z, z.AwaitAll(ctx)
 }
+
+// Gateway is the address of this machine in the network of the servers' containers.
+func (z *ZooKeeper) Gateway() netip.Addr { return z.network.addr(1) }
+
+// Private is the address of a server's container in that network.
+func (z *ZooKeeper) Private(i int) netip.Addr { return z.network.addr(byte(10 + i)) }
+
+// Guest is the address there of a [Program].
+func (z *ZooKeeper) Guest(i int) netip.Addr { return z.network.addr(byte(20 + i)) }
 
 // AwaitAll waits until all servers serve.
 func (z *ZooKeeper) AwaitAll(ctx context.Context) error {

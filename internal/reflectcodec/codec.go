@@ -9,34 +9,36 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/highlander-go/highlander/codec"
 )
 
-// A Codec copies, encodes and decodes values of type T. It may be used concurrently.
-type Codec[T any] struct {
-	flat bool // a T holds no references, so that assigning it copies it
-}
-
-// New returns the codec of T.
-func New[T any]() Codec[T] {
-	return Codec[T]{flat: isFlat(reflect.TypeFor[T]())}
-}
-
 // Flat tells whether assigning a T copies it: it holds no references to anything mutable.
-func (c Codec[T]) Flat() bool { return c.flat }
+func Flat[T any]() bool { return isFlat(reflect.TypeFor[T]()) }
 
-// Append appends v as one msgpack value.
-func (Codec[T]) Append(dst []byte, v *T) ([]byte, error) {
+// Append appends v as one msgpack value. Equal values have equal bytes, where msgpack can see to it.
+func Append[T any](dst []byte, v T) []byte {
 	buf := bytes.NewBuffer(dst)
 	enc := msgpack.GetEncoder()
 	defer msgpack.PutEncoder(enc)
 	enc.Reset(buf)
-	enc.SetSortMapKeys(true) // equal states have equal bytes where msgpack can see to it
-	err := enc.Encode(v)
-	return buf.Bytes(), err
+	enc.SetSortMapKeys(true)
+	if err := enc.Encode(&v); err != nil {
+		codec.Fail(err)
+	}
+	return buf.Bytes()
 }
 
-// Decode sets v from what Append wrote. Bytes of any other kind are an error; v may be half set then.
-func (Codec[T]) Decode(src []byte, v *T) (err error) {
+// Read sets v from what Append wrote. Bytes of any other kind are an error; v may be half set then.
+func Read[T any](r *codec.Reader, v *T) {
+	if src := r.Raw(); r.Err() == nil {
+		if err := unmarshal(src, v); err != nil {
+			r.Fail(err)
+		}
+	}
+}
+
+func unmarshal[T any](src []byte, v *T) (err error) {
 	defer func() { // msgpack panics over some, such as a nil where a time.Time belongs
 		if p := recover(); p != nil {
 			err = fmt.Errorf("it does not hold a %T: %v", *v, p)
@@ -46,13 +48,9 @@ func (Codec[T]) Decode(src []byte, v *T) (err error) {
 }
 
 // Clone returns a copy of v that shares nothing mutable with it.
-func (c Codec[T]) Clone(v *T) T {
-	if c.flat {
-		return *v
-	}
-	t := *v
-	detach(reflect.ValueOf(&t).Elem())
-	return t
+func Clone[T any](v T) T {
+	detach(reflect.ValueOf(&v).Elem())
+	return v
 }
 
 var timeType = reflect.TypeFor[time.Time]()

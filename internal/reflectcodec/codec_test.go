@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/highlander-go/highlander/codec"
 )
 
 type inner struct {
@@ -70,10 +72,9 @@ func draw(t *rapid.T, depth int) outer {
 }
 
 func TestACloneIsEqualAndSharesNothing(t *testing.T) {
-	codec := New[outer]()
 	rapid.Check(t, func(t *rapid.T) {
 		o := draw(t, 2)
-		c, pristine := codec.Clone(&o), codec.Clone(&o)
+		c, pristine := Clone(o), Clone(o)
 		if !reflect.DeepEqual(c, o) {
 			t.Fatalf("cloned %+v, got %+v", o, c)
 		}
@@ -91,15 +92,14 @@ func TestACloneIsEqualAndSharesNothing(t *testing.T) {
 }
 
 func TestWhatIsEncodedIsDecoded(t *testing.T) {
-	codec := New[outer]()
 	rapid.Check(t, func(t *rapid.T) {
 		o := draw(t, 2)
-		b, err := codec.Append([]byte("before"), &o)
+		b, err := codec.Encode([]byte("before"), o, Append[outer])
 		if err != nil || string(b[:6]) != "before" {
 			t.Fatal(err)
 		}
 		var got outer
-		if err := codec.Decode(b[6:], &got); err != nil {
+		if err := codec.Decode(b[6:], &got, Read[outer]); err != nil {
 			t.Fatal(err)
 		}
 		for p, q := &o, &got; p != nil; p, q = p.Next, q.Next {
@@ -115,27 +115,25 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 }
 
 func TestUnexportedFieldsAreNotStored(t *testing.T) {
-	codec := New[outer]()
-	b, err := codec.Append(nil, &outer{hidden: []int{1}})
+	b, err := codec.Encode(nil, outer{hidden: []int{1}}, Append[outer])
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got outer
-	if err := codec.Decode(b, &got); err != nil || got.hidden != nil {
+	if err := codec.Decode(b, &got, Read[outer]); err != nil || got.hidden != nil {
 		t.Fatal(got.hidden, err)
 	}
 }
 
 // Bytes of any kind are an error at worst.
 func FuzzDecode(f *testing.F) {
-	codec := New[outer]()
-	b, err := codec.Append(nil, &outer{S: "s", Array: [2]inner{{Names: []string{"n"}}}})
+	b, err := codec.Encode(nil, outer{S: "s", Array: [2]inner{{Names: []string{"n"}}}}, Append[outer])
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, src []byte) {
 		var o outer
-		codec.Decode(src, &o)
+		codec.Decode(src, &o, Read[outer])
 	})
 }

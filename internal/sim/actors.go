@@ -22,6 +22,7 @@ type actor struct {
 	sampled time.Duration
 	reading bool
 	by      string
+	afar    error // what the last call of another node has come to
 }
 
 //go:linkname goroutineLabels runtime/pprof.runtime_getProfLabel

@@ -17,12 +17,14 @@ type cluster struct {
 	store    *store
 	network  *network
 	docs     *object.Type[doc]
+	older    *object.Type[doc] // as older machines have it
 	machines []*machine
 	all      []*process // in the order in which they were started
 	keys     int
 	quiet    bool // no more faults, no more calls; guarded by the world's mu, as are those below
 	members  map[uuid.UUID]*process
 	ops      []*Op
+	away     int // nodes that are on their way out, and will be back
 }
 
 // calm tells whether the troubles are over.
@@ -64,7 +66,9 @@ func (c *cluster) crash(p *process, r *rng) {
 	c.w.count("crash")
 	c.w.tracef("%s is killed", p.name)
 	p.crash()
-	c.w.after(nil, p.machine.name+" start", r.next(), r.upTo(3*sessionTimeout), func() { c.restart(p) })
+	back := r.upTo(3 * sessionTimeout)
+	c.w.heals(back)
+	c.w.after(nil, p.machine.name+" start", r.next(), back, func() { c.restart(p) })
 }
 
 // restart starts a process in the place of p, which is dead.
@@ -108,42 +112,59 @@ func (c *cluster) fault(kind string, p *process, other *machine, d time.Duration
 		return
 	}
 	w.tracef("%s: %s, %s, %v", kind, p.name, other.name, d)
-	if kind != "pause" && kind != "crash" { // which count themselves
-		w.count(kind)
-	}
 	switch kind {
 	case "pause":
 		c.pause(p, d, r)
 	case "crash":
 		c.crash(p, r)
 	case "cut off from ZooKeeper":
+		w.count(kind)
 		c.cutOff(p, d, r)
 	case "cut off": // from the store, too; it may reach that first
+		w.count(kind)
 		c.cutOff(p, d, r)
 		p.storeBack = w.now() + d/2 + r.upTo(d/2)
+		w.heals(d)
 	case "session expired":
 		c.ensemble.expire(p)
 	case "all sessions expired": // and all come back at once
+		w.count(kind)
 		for _, p := range c.all {
 			if !p.dead {
 				c.ensemble.expire(p)
 			}
 		}
 	case "trouble in ZooKeeper":
-		c.ensemble.trouble(p, d, r)
+		if c.ensemble.trouble(p, d, r) {
+			w.count(kind)
+		}
 	case "one way cut":
 		if other != p.machine {
+			w.count(kind)
 			c.network.cut[[2]*machine{p.machine, other}] = cut{w.now() + 2*d, r.chance(0.3)}
+			w.heals(2 * d)
 		}
 	case "store down":
+		w.count(kind)
 		c.store.down = w.now() + d/2
+		w.heals(d / 2)
 	case "second process": // by mistake, on a machine that has one
 		if p.machine.process == p {
+			w.count(kind)
 			p.machine.start()
+		}
+	case "join":
+		if len(c.machines) < w.nodes[1]+maxJoins {
+			w.count(kind)
+			c.addMachine(r).start()
 		}
 	case "drain":
 		if !p.draining {
+			w.count(kind)
 			p.draining = true
+			w.mu.Lock()
+			c.away++
+			w.mu.Unlock()
 			go c.drain(p, r.upTo(lease))
 		}
 	default:
@@ -166,18 +187,21 @@ func (c *cluster) pause(p *process, d time.Duration, r *rng) {
 func (c *cluster) mayExpire(p *process, r *rng) {
 	if r.chance(0.5) {
 		c.w.after(nil, p.name+" expires unseen", r.next(), r.upTo(lease/2), func() {
-			c.w.count("session expired unseen")
-			c.ensemble.expire(p)
+			if c.ensemble.expire(p) {
+				c.w.count("session expired unseen")
+			}
 		})
 	}
 }
 
 // drain ends the process cleanly, and starts another one.
 func (c *cluster) drain(p *process, d time.Duration) {
-	c.w.actors.become(p.name + " drain")
-	ctx, cancel := context.WithTimeout(p.life, 2*sessionTimeout)
-	defer cancel()
-	if p.node.Drain(ctx) == nil {
+	defer func() {
+		c.w.mu.Lock()
+		defer c.w.mu.Unlock()
+		c.away--
+	}()
+	if p.drain() == nil {
 		c.w.count("drained")
 	}
 	if p.isDead() {
@@ -185,8 +209,21 @@ func (c *cluster) drain(p *process, d time.Duration) {
 	}
 	p.end()
 	<-p.gone
+	c.w.heals(d)
 	c.w.after(nil, p.name+" drained", 0, d, func() {
 		p.crash() // it has left already
 		c.restart(p)
 	})
+}
+
+// maxJoins is how many machines may join a cluster of the largest size that its profile has.
+const maxJoins = 2
+
+// addMachine makes a machine; nothing runs on it as yet.
+func (c *cluster) addMachine(r *rng) *machine {
+	w := c.w
+	m := &machine{w: w, name: string(rune('a' + len(c.machines))), offset: r.upTo(time.Hour), rate: .98 + .04*r.float(),
+		lease: [...]time.Duration{lease, lease, 2 * lease}[r.intn(3)], older: r.chance(w.older), stops: r.chance(w.stops)}
+	c.machines = append(c.machines, m)
+	return m
 }

@@ -78,6 +78,9 @@ func (n networkOf) Call(ctx context.Context, to object.Member, r *object.Request
 		switch {
 		case lost || net.isCut(p.machine, q.machine) && !net.refuses(p.machine, q.machine):
 			w.count("request lost")
+			if !lost {
+				w.count("lost by a cut")
+			}
 			w.tracef("    it is lost")
 		case !q.at(to.Incarnation) || net.refuses(p.machine, q.machine):
 			w.tracef("    it is refused")
@@ -96,11 +99,15 @@ func (n networkOf) Call(ctx context.Context, to object.Member, r *object.Request
 		}
 	})
 	a, err := answer.await(ctx)
+	if who != nil {
+		w.mu.Lock()
+		if who.afar = err; err == nil {
+			who.sampled, who.by = a.sampled, a.by
+		}
+		w.mu.Unlock()
+	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil, fmt.Errorf("%w: %w", object.ErrUnknownOutcome, err)
-	}
-	if who != nil && err == nil {
-		who.sampled, who.by = a.sampled, a.by
 	}
 	return a.body, err
 }
@@ -119,7 +126,10 @@ func (p *process) handle(id string, from *actor, limit time.Duration, r *object.
 		return
 	}
 	body, err := p.node.Handle(ctx, r)
+	p.heed(r.Key.ID, err)
+	p.w.mu.Lock()
 	a := answered{body, who.sampled, who.by}
+	p.w.mu.Unlock()
 	if p.isDead() {
 		return
 	}

@@ -22,6 +22,9 @@ type machine struct {
 	rate    float64 // of its clock against the world's
 	lease   time.Duration
 	state   string // its state directory; "": it has none
+	older   bool   // it runs the older version of the program
+	client  bool   // its processes own nothing
+	stops   bool   // StopOnDisconnect
 	process *process
 	started int // processes so far
 }
@@ -49,8 +52,22 @@ type process struct {
 	waiting      map[gate]bool // its goroutines that are parked
 	cutOff       int           // reasons why it does not reach ZooKeeper
 	draining     bool
+	late         bool // a drain was not over in time
 	incarnations []uuid.UUID
-	claims       map[string]int // by key: how many it was granted
+	sessions     int                    // that it has joined with
+	session      *membership            // the last one
+	claims       map[string]int         // by key: how many it was granted
+	under        map[string]*membership // by the activation: through which session it was granted
+	unfinished   []string               // updates that were given up when their objects were let go
+}
+
+// A membership is a session of a process that has joined.
+type membership struct {
+	pair         string
+	zk           int64          // the ZooKeeper session
+	disconnected time.Duration  // when it first lost its connection; 0: never
+	over         bool           // nothing is served under it any more
+	held         map[string]int // by key: claims that it was granted and has not released
 }
 
 // A gate is where a goroutine is parked.
@@ -60,7 +77,7 @@ type gate interface{ settle(struct{}, error) }
 func (m *machine) start() {
 	m.started++
 	p := &process{w: m.w, machine: m, name: fmt.Sprintf("%s.%d", m.name, m.started), gone: make(chan struct{}),
-		waiting: make(map[gate]bool), claims: make(map[string]int)}
+		waiting: make(map[gate]bool), claims: make(map[string]int), under: make(map[string]*membership)}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.host = zkmodel.Host(p.name)
 	m.process = p
@@ -80,27 +97,50 @@ func (p *process) live() {
 		return
 	}
 	defer registry.Close()
-	host, err := object.NewHost(object.HostConfig{
+	config := object.HostConfig{
 		Node:      p.name,
 		Registry:  watched{registry, p},
-		Committer: persist.NewRecords(storeOf{p}),
+		Committer: persist.NewClusterRecords(storeOf{p}, 1, true),
 		Transport: networkOf{p},
 		Log:       p.log(),
 		Env:       p,
-	}, w.cluster.docs)
+	}
+	definition := w.cluster.docs
+	if p.machine.older {
+		definition = w.cluster.older
+	}
+	if p.machine.client {
+		config.Serves = []string{}
+	}
+	host, err := object.NewHost(config, object.Set{Types: []object.Definition{definition}, Errors: errorsKept})
 	if err != nil {
 		panic(err) // the definition of the run's own type is wrong
 	}
 	w.mu.Lock()
 	p.node = host
 	w.mu.Unlock()
+	if p.machine.client {
+		<-p.life.Done() // it needs no session
+		return
+	}
+	r, _ := w.draw(p.name + " stays who it is")
+	stays := r.chance(0.5)
 	for p.life.Err() == nil {
-		session, err := watched{registry, p}.Join(p.life, object.Member{Incarnation: p.incarnate(), Session: 1, Name: p.name, Address: p.machine.name, Types: host.Serves()})
+		me := object.Member{Session: 1, Name: p.name, Address: p.machine.name, Types: host.Serves()}
+		if p.sessions++; stays && p.sessions > 1 {
+			me.Incarnation, me.Session = p.incarnations[0], p.sessions
+		} else {
+			me.Incarnation = p.incarnate()
+		}
+		session, err := watched{registry, p}.Join(p.life, me)
 		if err == nil {
 			host.Serve(p.life, session)
 			if p.isDead() {
 				return
 			}
+			w.mu.Lock()
+			p.session.over = true
+			w.mu.Unlock()
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			session.Retire(ctx)
 			cancel()
@@ -112,19 +152,46 @@ func (p *process) live() {
 // log is the process's log, which goes into the trace. What is said between two events has no order but the alphabet's.
 func (p *process) log() *slog.Logger {
 	if !p.w.tracing() {
-		return slog.New(slog.DiscardHandler)
+		return slog.New(alarms{slog.DiscardHandler, p})
 	}
 	return slog.New(slog.NewTextHandler(logger{p}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey || a.Key == "dir" { // which differ from run to run
+		if a.Key == slog.TimeKey || a.Key == "dir" || a.Key == "stack" { // which differ from run to run
 			return slog.Attr{}
 		}
 		return a
 	}}))
 }
 
+// alarms hears of nothing but alarms: there is only one owner, and nobody else at work on the store.
+type alarms struct {
+	slog.Handler
+	p *process
+}
+
+func (a alarms) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+
+func (a alarms) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "ALARM") {
+		line := r.Message
+		r.Attrs(func(attr slog.Attr) bool { line += fmt.Sprintf(" %v", attr); return true })
+		a.p.alarm(line)
+	}
+	return nil
+}
+
+// alarm notes that a node has found somebody else at work.
+func (p *process) alarm(line string) {
+	if !p.isDead() {
+		p.w.violated("%s: %s", p.name, line)
+	}
+}
+
 type logger struct{ *process }
 
 func (l logger) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), "msg=\"ALARM") {
+		l.alarm(string(line))
+	}
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
 	if !l.dead {
@@ -217,6 +284,7 @@ func (p *process) pause(d time.Duration) {
 	if longer {
 		p.frozen = until
 		w.seen["pause"]++
+		w.healed = max(w.healed, until)
 	}
 	w.mu.Unlock()
 	if longer {
@@ -284,5 +352,45 @@ func (p *process) granted(key string) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	p.claims[key]++
+	p.session.held[key]++
+	p.under[fmt.Sprintf("%s/%d", p.name, p.claims[key])] = p.session
 	p.w.seen["claim"]++
+}
+
+// docs are the objects as seen through the process.
+func (p *process) docs() object.Collection[doc, string] {
+	if p.machine.older {
+		return p.w.cluster.older.On(p.node)
+	}
+	return p.w.cluster.docs.On(p.node)
+}
+
+// drain lets go of all of the process's objects.
+func (p *process) drain() error {
+	p.w.actors.become(p.name + " drain")
+	ctx, cancel := context.WithTimeout(p.life, drainTime)
+	defer cancel()
+	err := p.node.Drain(ctx)
+	if err == nil {
+		err = ctx.Err()
+	}
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.late = p.late || err != nil
+	return err
+}
+
+const drainTime = 2 * sessionTimeout
+
+// heed notes what the process itself has answered to a call: whether it has given up what it had accepted.
+func (p *process) heed(key string, err error) {
+	if err == nil || !strings.Contains(err.Error(), "the object was released before the update had finished") {
+		return
+	}
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.w.seen["update given up by a release"]++
+	if !p.dead {
+		p.unfinished = append(p.unfinished, fmt.Sprintf("%s at %v: %v", key, p.w.now(), err))
+	}
 }

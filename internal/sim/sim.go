@@ -9,21 +9,20 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/highlander-go/highlander/object"
 )
 
 // A Result is what a run was like.
 type Result struct {
-	Seed    uint64
-	Profile string
-	Ops     []*Op
-	Puts    []Put
-	Seen    map[string]int // how often what has happened
-	Steps   int
-	Digest  uint64   // of all that has happened, in order
-	Trace   string   // if asked for
-	Wrong   []string // what does not hold
+	Seed     uint64
+	Profile  string
+	Ops      []*Op
+	Puts     []Put
+	Seen     map[string]int // how often what has happened
+	Steps    int
+	Recovery time.Duration // after the last trouble, until each object had answered
+	Digest   uint64        // of all that has happened, in order
+	Trace    string        // if asked for
+	Wrong    []string      // what does not hold
 }
 
 // ProfileOf is the name of the profile that the runs of a seed have.
@@ -37,6 +36,7 @@ func Run(t *testing.T, seed uint64, trace bool) *Result {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	res := &Result{Seed: seed, Profile: p.name}
 	synctest.Test(t, func(t *testing.T) {
+		goroutines := runtime.NumGoroutine()
 		w := newWorld(seed, p, trace)
 		over := make(chan struct{})
 		if err := w.build(t.TempDir); err != nil {
@@ -56,7 +56,11 @@ func Run(t *testing.T, seed uint64, trace bool) *Result {
 		}
 		w.cluster.ensemble.model.Close()
 		synctest.Wait()
+		if n := runtime.NumGoroutine(); n > goroutines {
+			w.violated("%d goroutines are left when all nodes have ended:\n%s", n-goroutines, stacks())
+		}
 		w.audit()
+		res.Recovery = w.recovery
 		res.Ops, res.Puts, res.Seen, res.Steps, res.Digest, res.Wrong = w.cluster.ops, w.cluster.store.puts, w.seen, w.steps, w.digest, w.wrong
 		if trace {
 			res.Trace = w.tracer.String()
@@ -76,11 +80,12 @@ func (w *world) build(folder func() string) (err error) {
 	if idle == 0 {
 		idle = -1
 	}
-	c.docs = &object.Type[doc]{Name: "doc", Codec: docCodec{}, Idle: idle, MaxQueue: 16,
-		Methods: []object.Method[doc]{add, addOnce, refuse, touch, show}}
-	for i := range r.between(w.nodes[0], w.nodes[1]) {
-		c.machines = append(c.machines, &machine{w: w, name: string(rune('a' + i)), offset: r.upTo(time.Hour), rate: .98 + .04*r.float(),
-			lease: [...]time.Duration{lease, lease, 2 * lease}[r.intn(3)]})
+	c.docs, c.older = types(idle)
+	for range r.between(w.nodes[0], w.nodes[1]) {
+		c.addMachine(&r)
+	}
+	if r.chance(w.clientOnly) {
+		c.addMachine(&r).client = true
 	}
 	for _, m := range c.machines {
 		if w.stateDirs {
@@ -92,7 +97,8 @@ func (w *world) build(folder func() string) (err error) {
 	return err
 }
 
-// play is the run: clients and troubles for a while, then rest, then a last look at each object.
+// play is the run: clients and troubles for a while; then all troubles come to an end, each object is to answer, and nothing is to be left over,
+// neither while the nodes are there nor when they have gone.
 func (w *world) play() {
 	c := w.cluster
 	r := newRNG(w.seed, "play", 0)
@@ -116,27 +122,10 @@ func (w *world) play() {
 	for range number + 1 {
 		<-working
 	}
-	w.pause("rest", lease)
-	for k := range c.keys {
-		w.lastLook(fmt.Sprintf("k%d", k), &r)
-	}
-}
-
-// lastLook reads the object when all is well again.
-func (w *world) lastLook(key string, r *rng) {
-	for range 60 {
-		w.pause("last look", lease/2)
-		p := w.cluster.anyone(r)
-		if p == nil || p.draining {
-			continue
-		}
-		op := &Op{Key: key, Node: p.name, Kind: Get}
-		w.make(p, op, "last look", 0, 5*time.Second)
-		if op.Outcome == OK {
-			return
-		}
-	}
-	w.violated("%s cannot be read although all troubles have been over for a while", key)
+	w.heal()
+	w.recover()
+	w.tidyUp()
+	w.leave(&r)
 }
 
 func (r *Result) String() string {

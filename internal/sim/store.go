@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/highlander-go/highlander/codec"
 	"github.com/highlander-go/highlander/object"
 	"github.com/highlander-go/highlander/persist"
 )
@@ -18,6 +19,7 @@ type store struct {
 	blobs map[string]blob // used by the scheduler alone, as puts
 	puts  []Put
 	down  time.Duration // until then no request arrives
+	open  int           // requests that somebody waits for; guarded by the world's mu
 }
 
 type blob struct {
@@ -36,6 +38,7 @@ type Put struct {
 	Prev   object.Tag // else for this one
 	Err    error      // nil: it has taken effect
 	Late   bool       // its caller had given up, or was dead
+	Purge  bool       // it is a deletion of the blob, and has no record
 }
 
 // What becomes of a request besides its delays.
@@ -65,6 +68,7 @@ func (s *store) fateOf(p *process, r *rng, write bool) (f fate, there, back time
 		there += held
 	}
 	if w.now() < s.down {
+		w.count("request to a store that is down")
 		return fate{lost: true}, there, back
 	}
 	if w.calm() {
@@ -72,7 +76,9 @@ func (s *store) fateOf(p *process, r *rng, write bool) (f fate, there, back time
 	}
 	if write && r.chance(w.latePuts) { // held up on its way, and its answer too, perhaps
 		w.count("put held up")
-		there += r.upTo(2*sessionTimeout + 2*lease)
+		held := r.upTo(2*sessionTimeout + 2*lease)
+		w.heals(held)
+		there += held
 	}
 	if !r.chance(w.storeFaults) {
 		return f, there, back
@@ -132,7 +138,15 @@ func request[T any](ctx context.Context, p *process, what string, write bool, ar
 			w.after(p, id+" answer", n, back, func() { answer.settle(v, err) })
 		})
 	}
+	s.opened(1)
+	defer s.opened(-1)
 	return answer.await(ctx)
+}
+
+func (s *store) opened(n int) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.open += n
 }
 
 // Put implements [object.Store].
@@ -156,13 +170,17 @@ func (s storeOf) Get(ctx context.Context, name string) ([]byte, object.Tag, erro
 	return b.body, b.tag, err
 }
 
-// Delete implements [object.Store]; nobody deletes.
-func (s storeOf) Delete(context.Context, string, object.Condition) error {
-	return errors.New("the model does not delete")
+// Delete implements [object.Store].
+func (s storeOf) Delete(ctx context.Context, name string, c object.Condition) error {
+	store := s.w.cluster.store
+	_, err := request(ctx, s.process, "delete "+name, true, func(late bool) (struct{}, error) {
+		return struct{}{}, store.purge(name, c, late)
+	})
+	return err
 }
 
 // List implements [object.Store]; nobody lists.
-func (s storeOf) List(context.Context, string, string, int) ([]string, error) {
+func (s storeOf) List(context.Context, string, string, int) ([]object.Entry, error) {
 	return nil, errors.New("the model does not list")
 }
 
@@ -190,6 +208,27 @@ func (s *store) put(p *process, name string, body []byte, c object.Condition, la
 	return tag, entry.Err
 }
 
+// purge carries out a deletion.
+func (s *store) purge(name string, c object.Condition, late bool) error {
+	w := s.w
+	old, exists := s.blobs[name]
+	key, err := persist.ParseBlobName(name)
+	if err != nil {
+		w.violated("a blob has the name %q: %v", name, err)
+	}
+	entry := Put{At: w.now(), Name: key.ID, Purge: true, Late: late, Err: c.Check(exists, old.tag)}
+	entry.Prev, _ = c.Match()
+	if entry.Err == nil {
+		delete(s.blobs, name)
+		w.count("purge")
+	}
+	s.puts = append(s.puts, entry)
+	if w.tracing() {
+		w.tracef("    %s", entry)
+	}
+	return entry.Err
+}
+
 // record fills in what the body says.
 func (w *world) record(entry *Put, name string, body []byte) {
 	key, err := persist.ParseBlobName(name)
@@ -203,14 +242,20 @@ func (w *world) record(entry *Put, name string, body []byte) {
 		return
 	}
 	entry.Name, entry.Record, entry.Node = key.ID, *r, w.called(r.Incarnation)
+	if r.Deleted {
+		return
+	}
 	var d doc
-	if err := (docCodec{}).Decode(r.State, &d); err != nil {
+	if err := codec.Decode(r.State, &d, docCodec.Read); err != nil && !r.Deleted {
 		w.violated("a state cannot be read: %v", err)
 	}
 	entry.Text = string(d)
 }
 
 func (p Put) String() string {
+	if p.Purge {
+		return fmt.Sprintf("%s: purge: %v", p.Name, p.Err)
+	}
 	s := fmt.Sprintf("%s: put by %s, epoch %d, version %d, %q", p.Name, p.Node, p.Record.Epoch, p.Record.Version, p.Text)
 	if p.Late {
 		s += ", late"

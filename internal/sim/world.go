@@ -31,9 +31,12 @@ type world struct {
 	last    time.Duration // of the last event
 	steps   int
 	cluster *cluster
-	digest  uint64   // of all events so far
-	said    []string // by nodes' logs since the last event
+	healed  time.Duration // when the last trouble so far is over
+	digest  uint64        // of all events so far
+	said    []string      // by nodes' logs since the last event
 	wrong   []string
+
+	recovery time.Duration // after the last trouble, until the last object had answered
 }
 
 // An event is something that happens at its time. Those of a process wait while it is paused and are dropped when it is dead.
@@ -201,6 +204,13 @@ func (w *world) count(what string) {
 	w.seen[what]++
 }
 
+// heals notes that a trouble that has begun is over in d.
+func (w *world) heals(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.healed = max(w.healed, w.now()+d)
+}
+
 // violated notes that something does not hold.
 func (w *world) violated(format string, args ...any) {
 	w.mu.Lock()
@@ -260,6 +270,9 @@ func (p *process) enter(ctx context.Context, id string, usual delay) rng {
 	r, n := w.draw(id)
 	if p.isDead() {
 		return r
+	}
+	if w.calm() {
+		usual.worst = 10 * usual.usual
 	}
 	d := r.delay(usual)
 	r.next()

@@ -36,7 +36,7 @@ type broken struct {
 	get    func(ctx context.Context, name string) ([]byte, object.Tag, error)
 	put    func(ctx context.Context, name string, body []byte, c object.Condition) (object.Tag, error)
 	delete func(ctx context.Context, name string, c object.Condition) error
-	list   func(ctx context.Context, prefix, after string, limit int) ([]string, error)
+	list   func(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error)
 }
 
 func (b *broken) Get(ctx context.Context, name string) ([]byte, object.Tag, error) {
@@ -60,7 +60,7 @@ func (b *broken) Delete(ctx context.Context, name string, c object.Condition) er
 	return b.Store.Delete(ctx, name, c)
 }
 
-func (b *broken) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+func (b *broken) List(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
 	if b.list != nil {
 		return b.list(ctx, prefix, after, limit)
 	}
@@ -163,12 +163,12 @@ var mistakes = []struct {
 	{"any failure to read is no blob", "bad-names", anyErrorIsNoBlob},
 	{"a read that was cancelled is no blob", "ended-context", anyErrorIsNoBlob},
 	{"a failure to list is an empty list", "ended-context", func(good object.Store, b *broken) {
-		b.list = func(ctx context.Context, prefix, after string, limit int) ([]string, error) {
-			names, err := good.List(ctx, prefix, after, limit)
+		b.list = func(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
+			entries, err := good.List(ctx, prefix, after, limit)
 			if ctx.Err() != nil {
 				err = nil
 			}
-			return names, err
+			return entries, err
 		}
 	}},
 	{"put ends although its context has ended", "ended-context", func(good object.Store, b *broken) {
@@ -232,33 +232,37 @@ var mistakes = []struct {
 	}},
 	{"delete takes the folder's blobs too", "delete", func(good object.Store, b *broken) {
 		b.delete = func(ctx context.Context, name string, c object.Condition) error {
-			names, _ := good.List(ctx, name+"/", "", 1000)
-			for _, n := range names {
-				_ = good.Delete(ctx, n, always)
+			entries, _ := good.List(ctx, name+"/", "", 1000)
+			for _, e := range entries {
+				_ = good.Delete(ctx, e.Name, always)
 			}
 			return good.Delete(ctx, name, c)
 		}
 	}},
-	{"the list is not sorted", "list-order", onList(func(names []string, _ string) []string {
-		slices.Reverse(names)
-		return names
+	{"the list is not sorted", "list-order", onList(func(entries []object.Entry, _ string) []object.Entry {
+		slices.Reverse(entries)
+		return entries
 	})},
-	{"the list is sorted by segment", "list-order", onList(func(names []string, _ string) []string {
-		slices.SortFunc(names, func(a, b string) int { return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/")) })
-		return names
+	{"the list is sorted by segment", "list-order", onList(func(entries []object.Entry, _ string) []object.Entry {
+		slices.SortFunc(entries, func(a, b object.Entry) int {
+			return slices.Compare(strings.Split(a.Name, "/"), strings.Split(b.Name, "/"))
+		})
+		return entries
 	})},
-	{"the list has one too few", "list-pages", onList(func(names []string, _ string) []string { return names[:max(0, len(names)-1)] })},
+	{"the list has one too few", "list-pages", onList(func(entries []object.Entry, _ string) []object.Entry {
+		return entries[:max(0, len(entries)-1)]
+	})},
 	{"the list begins with the name after", "list-after", func(good object.Store, b *broken) {
-		b.list = func(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+		b.list = func(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
 			if _, _, err := good.Get(ctx, after); err == nil {
 				rest, err := good.List(ctx, prefix, after, limit)
-				return append([]string{after}, rest...), err
+				return append([]object.Entry{{Name: after}}, rest...), err
 			}
 			return good.List(ctx, prefix, after, limit)
 		}
 	}},
 	{"after must exist", "list-after", func(good object.Store, b *broken) {
-		b.list = func(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+		b.list = func(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
 			if after == "" {
 				return good.List(ctx, prefix, after, limit)
 			}
@@ -268,13 +272,20 @@ var mistakes = []struct {
 			return good.List(ctx, prefix, after, limit)
 		}
 	}},
-	{"the prefix is a folder", "list-prefix", onList(func(names []string, prefix string) []string {
-		return slices.DeleteFunc(names, func(n string) bool {
-			return !strings.HasPrefix(n, strings.TrimSuffix(prefix, "/")+"/")
+	{"the prefix is a folder", "list-prefix", onList(func(entries []object.Entry, prefix string) []object.Entry {
+		return slices.DeleteFunc(entries, func(e object.Entry) bool {
+			return !strings.HasPrefix(e.Name, strings.TrimSuffix(prefix, "/")+"/")
 		})
 	})},
+	{"the list gives blocks for sizes", "list-sizes", onList(func(entries []object.Entry, _ string) []object.Entry {
+		for i := range entries {
+			entries[i].Size = (entries[i].Size + 511) / 512 * 512
+		}
+		return entries
+	})},
+	{"the list gives the first put's size", "list-sizes", firstSizes},
 	{"limits are capped in silence", "list-limit", func(good object.Store, b *broken) {
-		b.list = func(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+		b.list = func(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
 			return good.List(ctx, prefix, after, max(1, min(limit, 1000)))
 		}
 	}},
@@ -390,11 +401,28 @@ func givesMemory(good object.Store, b *broken) {
 	}
 }
 
-func onList(change func(names []string, prefix string) []string) func(object.Store, *broken) {
+// firstSizes remembers how large a blob was when it was listed first.
+func firstSizes(good object.Store, b *broken) {
+	var mu sync.Mutex
+	sizes := make(map[string]int64)
+	onList(func(entries []object.Entry, _ string) []object.Entry {
+		mu.Lock()
+		defer mu.Unlock()
+		for i, e := range entries {
+			if _, ok := sizes[e.Name]; !ok {
+				sizes[e.Name] = e.Size
+			}
+			entries[i].Size = sizes[e.Name]
+		}
+		return entries
+	})(good, b)
+}
+
+func onList(change func(entries []object.Entry, prefix string) []object.Entry) func(object.Store, *broken) {
 	return func(good object.Store, b *broken) {
-		b.list = func(ctx context.Context, prefix, after string, limit int) ([]string, error) {
-			names, err := good.List(ctx, prefix, after, limit)
-			return change(names, prefix), err
+		b.list = func(ctx context.Context, prefix, after string, limit int) ([]object.Entry, error) {
+			entries, err := good.List(ctx, prefix, after, limit)
+			return change(entries, prefix), err
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/highlander-go/highlander/object"
 )
 
 // listed are names whose order is easily got wrong: bytes before and after the slash, in files and folders.
@@ -90,6 +92,30 @@ func listAfter(p *probe) {
 	}
 }
 
+// listSizes lists blobs that grow and shrink.
+func listSizes(p *probe) {
+	sizes := map[string]int{"empty": 0, "f/small": 1, "f/large": 100_000, "grows": 10, "shrinks": 300}
+	check := func() {
+		entries, err := p.store.List(p.ctx, p.folder, "", 1000)
+		if p.wants("list", err, nil) && len(entries) != len(sizes) {
+			p.errorf("list: got %d names, want %d", len(entries), len(sizes))
+		}
+		for _, e := range entries {
+			if want := int64(sizes[strings.TrimPrefix(e.Name, p.folder)]); e.Size != want {
+				p.errorf("list: %q has %d bytes, want %d", e.Name, e.Size, want)
+			}
+		}
+	}
+	for name, size := range sizes {
+		p.put(name, make([]byte, size), always, nil)
+	}
+	check()
+	sizes["grows"], sizes["shrinks"] = 11, 299
+	p.put("grows", make([]byte, 11), always, nil)
+	p.put("shrinks", make([]byte, 299), object.IfMatch(p.get("shrinks", make([]byte, 300))), nil)
+	check()
+}
+
 // listLimit checks the largest limit, and that larger ones are refused: to cap one silently would look like
 // the end.
 func listLimit(p *probe) {
@@ -128,8 +154,8 @@ func listShowsOnlyBlobs(p *probe) {
 		if !p.wants("list", err, nil) {
 			return false
 		}
-		if len(got) == 0 || got[0] != p.name(steady) || len(got) > 2 || len(got) == 2 && got[1] != p.name(fleeting) {
-			p.errorf("a listing beside a writer got %q, want %q and perhaps %q", got, steady, fleeting)
+		if len(got) == 0 || got[0].Name != p.name(steady) || len(got) > 2 || len(got) == 2 && got[1].Name != p.name(fleeting) {
+			p.errorf("a listing beside a writer got %v, want %q and perhaps %q", got, steady, fleeting)
 			return false
 		}
 		return true

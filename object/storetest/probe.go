@@ -106,9 +106,9 @@ func (p *probe) list(prefix, after string, limit int, want ...string) {
 		case i >= len(got):
 			p.errorf("%s: got %d names, want %d: %q is missing", what, len(got), len(want), want[i])
 		case i >= len(want):
-			p.errorf("%s: got %d names, want %d: %q is too many", what, len(got), len(want), got[i])
-		case got[i] != p.name(want[i]):
-			p.errorf("%s: name %d is %q, want %q", what, i, got[i], p.name(want[i]))
+			p.errorf("%s: got %d names, want %d: %q is too many", what, len(got), len(want), got[i].Name)
+		case got[i].Name != p.name(want[i]):
+			p.errorf("%s: name %d is %q, want %q", what, i, got[i].Name, p.name(want[i]))
 		default:
 			continue
 		}

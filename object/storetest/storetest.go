@@ -75,6 +75,7 @@ var clauses = []clause{
 	{"list-prefix", listPrefix},
 	{"list-pages", listPages},
 	{"list-after", listAfter},
+	{"list-sizes", listSizes},
 	{"list-limit", listLimit},
 	{"list-shows-only-blobs", listShowsOnlyBlobs},
 	{"longest-names", longestNames},

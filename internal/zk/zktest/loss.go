@@ -243,8 +243,18 @@ func sessionMovesFromServerToServer(s *scene) {
 			})
 		}
 		var version int32
-		retry("watch", func() error { _, err := watcher.Children(s.ctx, s.root, true); return err })
-		changes := watcher.count(zk.ChildrenChanged, s.root)
+		var changes int
+		retry("watch", func() error { // what the watcher's server had not seen before must not be the change that is heard of
+			changes = watcher.count(zk.ChildrenChanged, s.root)
+			err := watcher.Sync(s.ctx, s.root)
+			if err == nil {
+				_, err = watcher.Children(s.ctx, s.root, true)
+			}
+			if err == nil && watcher.count(zk.ChildrenChanged, s.root) != changes {
+				return zk.ErrConnectionLost // with it a watch has gone
+			}
+			return err
+		})
 		s.must("kill", h.Kill(server))
 		s.undo = append(s.undo, func() error { return h.Start(server) })
 		name := fmt.Sprint(s.root, "/", server)

@@ -276,11 +276,11 @@ func containerGoesAfterItsLastChild(s *scene) {
 		o.make(s.root+"/"+name, zk.Container)
 	}
 	o.make(s.root+"/plain", zk.Persistent)
+	for _, name := range []string{"full", "full-again"} { // first: servers may collect at any moment
+		o.make(s.root+"/"+name+"/b", zk.Ephemeral)
+	}
 	for _, name := range []string{"used", "full-again", "plain"} {
 		o.remove(o.make(s.root+"/"+name+"/a", zk.Ephemeral))
-	}
-	for _, name := range []string{"full", "full-again"} {
-		o.make(s.root+"/"+name+"/b", zk.Ephemeral)
 	}
 	s.must("collect", c.Collect())
 	s.soon("a container that had a child is collected", func() bool { return !o.exists(s.root + "/used") })
