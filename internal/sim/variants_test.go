@@ -123,8 +123,7 @@ var variants = []variant{
 	if onlyIdle {`},
 		{"object/activation.go", "o.answer(unknown(a.key(), cause))", "o.answer(nil)"}}, "leaving", 200},
 	{"tombstone purged with the results that it keeps", []edit{
-		{"object/sweep.go", "!a.holdsResults()", "a != nil"},
-		{"object/activation.go", "recent := len(a.requests) > 0 &&", "recent := a == nil &&"}}, "leaving", 40},
+		{"object/sweep.go", "return a.version > 0 && !a.exists &&", "return h == nil &&"}}, "leaving", 40},
 	{"node that has just joined does not wait for those lost before", []edit{
 		{"zkregistry/registry.go", "	listed  chan struct{}  // closed", "	looked  bool\n	listed  chan struct{}  // closed"},
 		{"zkregistry/lost.go", "	r.forget(p)\n", "	r.forget(p)\n	r.looked = true\n"},
