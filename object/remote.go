@@ -185,6 +185,8 @@ func (t *table) update(ctx context.Context, key Key, o *op) (reply []byte, err e
 		if err := t.part(scope, key, o); err != nil {
 			return nil, err
 		}
+		n := o.Numbered
+		defer func() { scope.ended(key, n, err) }()
 	} else {
 		hash := hashOf(key)
 		o.ID.Caller = flights.caller
@@ -209,8 +211,7 @@ func (t *table) part(scope *requestScope, key Key, o *op) error {
 	if err != nil {
 		return fmt.Errorf("%v: the argument of %s cannot be encoded: %w", key, o.name(), err)
 	}
-	o.Numbered = scope.part(key)
-	o.Check = hashString(hashString(o.mode.Version, o.name()), string(args))
+	o.Numbered = scope.part(key, hashString(hashString(o.mode.Version, o.name()), string(args)))
 	if o.ID.Caller == t.host.flights.caller {
 		o.Below = t.host.flights.below()
 	}

@@ -49,13 +49,20 @@ type Numbered struct {
 
 // WithRequestID returns a context whose updates run once for that id, however often they are called with it and at whichever node: the id is the
 // application's, such as an HTTP Idempotency-Key, and longer than a caller lives. A call of an update with an id that its object has seen returns what
-// it returned then. Of several updates of one object under one id each is told from the others by their order; an update that has another argument than then, or is
-// another method, fails with [ErrReused].
+// it returned then. An empty id is none: ctx itself is returned.
+//
+// Under one id several updates may be made, of several objects too. Those of one object are told from each other by their order: make them one after the other, and whoever
+// makes them again in a context of that id's own, after a crash say, makes the same ones in the same order. An update that has another argument than then, or is
+// another method, fails with [ErrReused]. Within one context a call that has failed with [ErrUnknownOutcome], [ErrUnavailable], [ErrOverloaded] or [ErrClosed] may be
+// made again: that is another attempt of the same update, not the next one.
 //
 // An object keeps what came of such calls for [KeptRequests] at least, errors of its methods included, up to 256 KiB of it: one more call with an id then fails with [ErrOverloaded].
-// Errors that match [ErrUnavailable], [ErrOverloaded], [ErrClosed] or [ErrUnknownOutcome], and what a method returns when its context has ended, are not kept: call it again.
+// Errors that match one of those four, and what a method returns when its context has ended, are not kept.
 // After that time nothing is promised. Reads are not concerned.
 func WithRequestID(ctx context.Context, id string) context.Context {
+	if id == "" {
+		return ctx
+	}
 	sum := sha256.Sum256([]byte(id))
 	return context.WithValue(ctx, requestKey{}, &requestScope{parent: Numbered{ID: RequestID{Caller: uuid.UUID(sum[:16])}, Again: true}})
 }
@@ -67,21 +74,49 @@ type requestScope struct {
 	parent Numbered
 
 	mu    sync.Mutex
-	calls map[Key]uint64 // by object, so that calls of different objects may be made in any order
+	calls map[Key]*parts // by object, so that calls of different objects may be made in any order
 }
 
-// part numbers the next call on key.
-func (s *requestScope) part(key Key) Numbered {
+// parts are the updates of one object that were called in a scope.
+type parts struct {
+	last   uint64     // counts them
+	failed []Numbered // of those, by what may pass: they may be called again
+}
+
+// part numbers a call on key: the next one, unless one like it has failed.
+func (s *requestScope) part(key Key, check uint64) Numbered {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.calls == nil {
-		s.calls = make(map[Key]uint64)
+	p := s.calls[key]
+	if p == nil {
+		if s.calls == nil {
+			s.calls = make(map[Key]*parts)
+		}
+		p = &parts{}
+		s.calls[key] = p
 	}
-	s.calls[key]++
+	if i := slices.IndexFunc(p.failed, func(n Numbered) bool { return n.Check == check }); i >= 0 {
+		n := p.failed[i]
+		p.failed = slices.Delete(p.failed, i, i+1)
+		return n
+	}
+	p.last++
 	n := s.parent
-	n.Floor, n.Check = 0, 0
-	n.ID.Part = max(1, mix(mix(n.ID.Part^hashOf(key))^s.calls[key]))
+	n.Floor, n.Check = 0, check
+	n.ID.Part = max(1, mix(mix(n.ID.Part^hashOf(key))^p.last))
 	return n
+}
+
+// ended notes what came of the call n on key.
+func (s *requestScope) ended(key Key, n Numbered, err error) {
+	if err == nil || !isPassing(err) {
+		return
+	}
+	n.Again = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.calls[key]
+	p.failed = append(p.failed, n)
 }
 
 // flights are a host's updates on their way, by which it numbers them and tells owners which are done with.

@@ -365,6 +365,80 @@ func TestWithRequestID(t *testing.T) {
 }
 
 // Ids from outside are known for as long as promised, also to the next owner, and not for ever.
+// A call that has failed, and may have been made, is made again in the same context: it is the same call, not the next one.
+func TestACallThatIsMadeAgainInItsContextIsTheSame(t *testing.T) {
+	loseUntil := func(w *world, end time.Time) {
+		w.onCall = func(to object.Member, _ *object.Request, deliver func() ([]byte, error)) ([]byte, error) {
+			reply, err := deliver()
+			if time.Now().Before(end) {
+				return nil, lost(to)
+			}
+			return reply, err
+		}
+	}
+	addWithin := func(ctx context.Context, on object.Node, delta int64) (int64, error) {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return add.Call(ctx, counters.On(on).Ref("a"), delta)
+	}
+	t.Run("with an id from outside", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			a, b := w.node("a"), w.node("b")
+			w.mustAdd(a, 1, 1)
+			loseUntil(w, time.Now().Add(2*time.Second))
+			ctx := object.WithRequestID(w.Context(), "id")
+			for range 2 {
+				if _, err := addWithin(ctx, b, 5); !errors.Is(err, object.ErrUnknownOutcome) {
+					t.Fatal(err)
+				}
+			}
+			type sum struct{ delta, want int64 }
+			calls := func(ctx context.Context, all ...sum) {
+				t.Helper()
+				for i, c := range all {
+					if v, err := addWithin(ctx, b, c.delta); v != c.want || err != nil {
+						t.Errorf("call %d, of %d: %d, %v, want %d", i, c.delta, v, err, c.want)
+					}
+				}
+			}
+			calls(ctx, sum{7, 13}, sum{5, 6}, sum{5, 18}) // another call; the one that had failed; one more like it
+			calls(object.WithRequestID(w.Context(), "id"), sum{5, 6}, sum{7, 13}, sum{5, 18})
+			w.mustGet(b, 18)
+		})
+	})
+	t.Run("from inside an update", func(t *testing.T) {
+		attempts := 0
+		insist := object.Update("Insist", func(ctx context.Context, c *counter, delta int64) (int64, error) {
+			for {
+				attempts++
+				if v, err := addWithin(ctx, object.From(ctx), delta); !errors.Is(err, object.ErrUnknownOutcome) {
+					return v, err
+				}
+			}
+		})
+		outer := &object.Type[counter]{Name: "outer", Codec: counterCodec, Methods: []object.Method[counter]{insist}}
+		inWorld(t, func(w *world) {
+			a, b := w.node("a"), w.node("b")
+			w.mustAdd(a, 1, 1)
+			loseUntil(w, time.Now().Add(2*time.Second))
+			if v, err := insist.Call(w.Context(), outer.On(b).Ref("x"), 5); v != 6 || err != nil || attempts < 3 {
+				t.Errorf("%d, %v after %d attempts", v, err, attempts)
+			}
+			w.mustGet(a, 6)
+		}, outer)
+	})
+	t.Run("an empty id is none", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			n := w.node("n")
+			for i := range int64(2) {
+				if v, err := add.Call(object.WithRequestID(w.Context(), ""), counters.On(n).Ref("a"), 1); v != i+1 || err != nil {
+					t.Errorf("%d, %v", v, err)
+				}
+			}
+		})
+	})
+}
+
 func TestRequestIDsAreKeptForAsLongAsPromised(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a, b := w.node("a"), w.node("b")

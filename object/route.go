@@ -65,6 +65,9 @@ type way struct {
 // route has a call run at the object's owner: with here if that is this node, and the reply is nil then. refused is why it has
 // not run here, if that was tried already.
 func (t *table) route(ctx context.Context, here func(context.Context) error, refused error, args func() ([]byte, error), r *Request, read bool) (reply []byte, err error) {
+	if err := r.Key.Validate(); err != nil {
+		return nil, err
+	}
 	w := way{table: t, ctx: ctx, r: r, read: read, args: args, hash: hashOf(r.Key), ask: firstAsk}
 	defer func() {
 		if w.doubt != nil {

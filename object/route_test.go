@@ -144,11 +144,18 @@ func TestAClientOwnsNothing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.serves = []string{}
 		client := w.node("client")
-		ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
+		ctx := w.Context()
+		short, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		at := w.clock()
-		if _, err := counters.On(client).Get(ctx, "a"); !errors.Is(err, object.ErrUnavailable) || w.clock() == at {
+		if _, err := counters.On(client).Get(short, "a"); !errors.Is(err, object.ErrUnavailable) || w.clock() == at {
 			t.Errorf("while nobody serves counters, after %v: %v", w.clock()-at, err)
+		}
+		if _, err := counters.On(client).Get(ctx, ""); !errors.Is(err, object.ErrBadID) {
+			t.Errorf("an id that no object can have: %v", err)
+		}
+		if _, err := add.Call(ctx, counters.On(client).Ref(""), 1); !errors.Is(err, object.ErrBadID) {
+			t.Errorf("an update of an id that no object can have: %v", err)
 		}
 		get := &object.Request{Key: object.Key{Type: "counter", ID: "a"}, Method: "get state"}
 		refused := new(object.NotOwnerError)
