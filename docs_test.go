@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Every test that docs/consistency.md names is there: as a test function, or as a check of a contract suite.
+// Every test that docs/consistency.md names is there: as a test function, or as a check of a contract suite. So is every broken variant, of the model or of the simulation.
 func TestDocsNameTestsThatExist(t *testing.T) {
 	doc, err := os.ReadFile("docs/consistency.md")
 	if err != nil {
@@ -38,5 +38,19 @@ func TestDocsNameTestsThatExist(t *testing.T) {
 		if !strings.Contains(tests.String(), "func Test"+name+"(") && !strings.Contains(tests.String(), `"`+name+`"`) {
 			t.Errorf("there is no test %s", name)
 		}
+	}
+	variants := 0
+	for line := range strings.Lines(string(doc)) {
+		if !strings.Contains(line, "variant") {
+			continue
+		}
+		for _, name := range regexp.MustCompile(`[^*]\*([^*]+)\*[^*]`).FindAllStringSubmatch(line, -1) {
+			if variants++; !strings.Contains(tests.String(), `"`+name[1]+`"`) {
+				t.Errorf("there is no broken variant %q", name[1])
+			}
+		}
+	}
+	if variants < 30 {
+		t.Errorf("%d variants: is the pattern still right?", variants)
 	}
 }

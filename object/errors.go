@@ -68,20 +68,13 @@ func isFinal(err error) bool {
 	return false
 }
 
-// isPassing tells whether err is one of those after which the same call may go well.
-func isPassing(err error) (passing bool) {
-	ask(func() {
-		passing = slices.ContainsFunc([]error{ErrUnavailable, ErrUnknownOutcome, ErrOverloaded, ErrClosed}, func(e error) bool { return errors.Is(err, e) })
-	})
-	return passing
-}
-
 // mayPass tells whether a method has failed since an update that it has called could not be made now: when it runs again that may go well.
 func mayPass(err error) (may bool) {
 	ask(func() {
 		var final *finalError
 		var remote *RemoteError
-		may = isPassing(err) && !errors.As(err, &final) && !(errors.As(err, &remote) && remote.Final)
+		may = slices.ContainsFunc([]error{ErrUnavailable, ErrUnknownOutcome, ErrOverloaded, ErrClosed}, func(e error) bool { return errors.Is(err, e) }) &&
+			!errors.As(err, &final) && !(errors.As(err, &remote) && remote.Final)
 	})
 	return may
 }

@@ -180,29 +180,34 @@ func (t *table) update(ctx context.Context, key Key, o *op) (reply []byte, err e
 		return nil, err
 	}
 	defer leave()
-	flights := &t.host.flights
 	if scope, _ := ctx.Value(requestKey{}).(*requestScope); scope != nil {
 		if err := t.part(scope, key, o); err != nil {
 			return nil, err
 		}
 		n := o.Numbered
-		defer func() { scope.ended(key, n, err) }()
+		reply, err = t.once(ctx, key, o)
+		scope.ended(key, n, err)
 	} else {
-		hash := hashOf(key)
+		flights, hash := &t.host.flights, hashOf(key)
 		o.ID.Caller = flights.caller
 		o.ID.Number, o.Floor = flights.begin(hash)
 		defer flights.end(hash, o.ID.Number)
+		reply, err = t.once(ctx, key, o)
 	}
+	return reply, plain(err)
+}
+
+// once has o run, which has an id.
+func (t *table) once(ctx context.Context, key Key, o *op) (reply []byte, err error) {
 	if t.lookup(key.ID) != nil {
 		if err = t.local(ctx, key.ID, o, fromHere); err == nil && o.told {
 			reply, err = t.reply(key, o)
 		}
 		if !isRefusal(key, err) && !mayHaveRun(err) {
-			return reply, plain(err)
+			return reply, err
 		}
 	}
-	reply, err = t.routeUpdate(ctx, o, err, &Request{Numbered: o.Numbered, Key: key, Method: o.name(), Mode: o.mode})
-	return reply, plain(err)
+	return t.routeUpdate(ctx, o, err, &Request{Numbered: o.Numbered, Key: key, Method: o.name(), Mode: o.mode})
 }
 
 // part makes o a part of what the scope is of.

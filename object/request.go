@@ -3,6 +3,7 @@ package object
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -53,11 +54,11 @@ type Numbered struct {
 //
 // Under one id several updates may be made, of several objects too. Those of one object are told from each other by their order: make them one after the other, and whoever
 // makes them again in a context of that id's own, after a crash say, makes the same ones in the same order. An update that has another argument than then, or is
-// another method, fails with [ErrReused]. Within one context a call that has failed with [ErrUnknownOutcome], [ErrUnavailable], [ErrOverloaded] or [ErrClosed] may be
-// made again: that is another attempt of the same update, not the next one.
+// another method, fails with [ErrReused].
 //
 // An object keeps what came of such calls for [KeptRequests] at least, errors of its methods included, up to 256 KiB of it: one more call with an id then fails with [ErrOverloaded].
-// Errors that match one of those four, and what a method returns when its context has ended, are not kept.
+// Errors that match [ErrUnavailable], [ErrOverloaded], [ErrClosed] or [ErrUnknownOutcome], and what a method returns when its context has ended, are not kept: make the call
+// again. In the same context, too, it is another attempt of the same update then, not the next one.
 // After that time nothing is promised. Reads are not concerned.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	if id == "" {
@@ -80,10 +81,10 @@ type requestScope struct {
 // parts are the updates of one object that were called in a scope.
 type parts struct {
 	last   uint64     // counts them
-	failed []Numbered // of those, by what may pass: they may be called again
+	failed []Numbered // of those, without an outcome that is kept: called again they are the same
 }
 
-// part numbers a call on key: the next one, unless one like it has failed.
+// part numbers a call on key with that check: the next one, or one like it that has failed.
 func (s *requestScope) part(key Key, check uint64) Numbered {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +110,7 @@ func (s *requestScope) part(key Key, check uint64) Numbered {
 
 // ended notes what came of the call n on key.
 func (s *requestScope) ended(key Key, n Numbered, err error) {
-	if err == nil || !isPassing(err) {
+	if err == nil || isFinal(err) && !errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, ErrReused) {
 		return
 	}
 	n.Again = true

@@ -166,7 +166,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer cancel()
 		q := &request{names: names, user: r.Header.Get("X-User"), body: http.MaxBytesReader(w, r.Body, maxBody)}
 		if key := r.Header.Get("Idempotency-Key"); key != "" && r.Method != "GET" {
-			q.key = q.user + "\n" + key // users choose their keys without knowing of each other
+			// Users choose their keys without knowing of each other. One that is sent to another path too is another one there:
+			// else the first of two objects could be changed before the second one refuses.
+			q.key = strings.Join([]string{q.user, r.Method, r.URL.EscapedPath(), key}, "\n")
 			ctx = object.WithRequestID(ctx, q.key)
 		}
 		answer, err := route.serve(ctx, q)

@@ -159,10 +159,10 @@ var variants = []variant{
 	}
 	if w.doubt == nil {
 `}}, "once", 200},
-	{"nested calls without ordinals", []edit{{"object/request.go", "	s.calls[key]++\n", ""}}, "once", 20},
-	{"nested calls without ordinals, nor checked", []edit{{"object/request.go", "	s.calls[key]++\n", ""},
+	{"nested calls without ordinals", []edit{{"object/request.go", "	p.last++\n", ""}}, "once", 20},
+	{"nested calls without ordinals, nor checked", []edit{{"object/request.go", "	p.last++\n", ""},
 		{"object/results.go", "k.id == n.ID && k.check == n.Check", "k.id == n.ID"}}, "once", 20},
-	{"nested calls without ids", []edit{{"object/request.go", "	n := s.parent\n", "	n := s.parent\n	s.calls[key] += rand.Uint64()\n"},
+	{"nested calls without ids", []edit{{"object/request.go", "	n := s.parent\n", "	n := s.parent\n	p.last += rand.Uint64()\n"},
 		{"object/request.go", "	\"math\"\n", "	\"math\"\n	\"math/rand/v2\"\n"}}, "once", 200},
 	{"id from outside that means something else at each node", []edit{{"object/request.go", "sha256.Sum256([]byte(id))", "sha256.Sum256([]byte(id + uuid.NewString()))"}}, "once", 100},
 }
