@@ -44,13 +44,13 @@ func TestDocsNameTestsThatExist(t *testing.T) {
 		if !strings.Contains(line, "variant") {
 			continue
 		}
-		for _, name := range regexp.MustCompile(`[^*]\*([^*]+)\*[^*]`).FindAllStringSubmatch(line, -1) {
+		for _, name := range regexp.MustCompile(`[^*]\*([a-z0-9][^*]{8,})\*[^*]`).FindAllStringSubmatch(line, -1) {
 			if variants++; !strings.Contains(tests.String(), `"`+name[1]+`"`) {
 				t.Errorf("there is no broken variant %q", name[1])
 			}
 		}
 	}
-	if variants < 30 {
+	if variants < 20 {
 		t.Errorf("%d variants: is the pattern still right?", variants)
 	}
 }

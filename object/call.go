@@ -206,7 +206,7 @@ func (c *updateCall[S, A, R]) reply(b []byte) ([]byte, error) {
 
 func (c *updateCall[S, A, R]) again() *op {
 	n := &updateCall[S, A, R]{method: c.method, clone: c.clone, arg: c.arg,
-		op: op{Numbered: c.op.Numbered, mode: c.op.mode, deletes: c.op.deletes, sent: c.op.sent}}
+		op: op{Numbered: c.op.Numbered, began: c.op.began, mode: c.op.mode, deletes: c.op.deletes, sent: c.op.sent}}
 	n.op.mutation = n
 	return &n.op
 }

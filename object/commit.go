@@ -43,16 +43,13 @@ func (a *activation) commit(w *work) {
 // age makes results older, and lets go of old ones, when the time has come. mu is held.
 func (a *activation) age(w *work) {
 	h := a.table.host
-	now := h.clock.Load()
+	now := time.Now().Unix()
 	switch {
 	case w.results.at == 0:
 		w.results.at = now
 	case h.sweeps.Load()-a.aged >= h.keepSweeps || now-w.results.at > ageAfter:
 		w.results.age()
 		w.results.at, a.aged = now, h.sweeps.Load()
-		if !w.dirty { // all of them are durable, and there may be no put for long
-			a.requests = w.results.encode()
-		}
 	}
 }
 

@@ -105,12 +105,13 @@ type updateContext struct {
 	methodContext
 	op     *Numbered // nil: of an Init
 	rerun  bool      // an earlier run has called others
+	began  time.Time // the first one
 	mu     sync.Mutex
 	merged context.Context
 	cancel context.CancelFunc
 	over   bool          // the run has returned, or was given up
 	void   bool          // it was given up
-	calls  bool          // it has called an update
+	calls  int           // of updates that may have had an effect
 	nested *requestScope // of the updates that it calls; nil: as yet there are none
 }
 
@@ -137,6 +138,9 @@ func (c *updateContext) scope() *requestScope {
 	if c.nested == nil {
 		c.nested = &requestScope{parent: *c.op}
 		c.nested.parent.Again = c.op.Again || c.rerun
+		if c.rerun {
+			c.nested.began = c.began
+		}
 	}
 	return c.nested
 }
@@ -148,15 +152,22 @@ func (c *updateContext) call() error {
 	if c.void {
 		return unavailable(Key{c.table.def.name, c.id}, errors.New("it was given up while it ran, and calls others no more"))
 	}
-	c.calls = true
+	c.calls++
 	return nil
+}
+
+// uncall notes that such a call has had no effect.
+func (c *updateContext) uncall() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls--
 }
 
 // called tells whether the update has called others, in this run or an earlier one.
 func (c *updateContext) called() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.calls || c.rerun
+	return c.calls > 0 || c.rerun
 }
 
 func (c *updateContext) merge() context.Context {

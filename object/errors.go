@@ -79,6 +79,11 @@ func mayPass(err error) (may bool) {
 	return may
 }
 
+// hadNoEffect tells whether err says that a call has surely had no effect, and that it may go well when it is made again.
+func hadNoEffect(err error) bool {
+	return err != nil && !errors.Is(err, ErrUnknownOutcome) && mayPass(err)
+}
+
 // plain takes what isFinal asks for off an error, unless an update that has made the call must know that it will never learn more.
 func plain(err error) error {
 	if final, ok := err.(*finalError); ok && !errors.Is(err, ErrUnknownOutcome) {

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // A HostConfig says what a host works with.
@@ -53,13 +51,12 @@ type Host struct {
 	owners owners // of objects that live elsewhere
 	handed handed // objects that others are to have
 	peers  peers
-	self   atomic.Pointer[uuid.UUID] // this node's incarnation, once it has a session
+	self   atomic.Pointer[Member] // this node, as of its latest session; nil: it has had none yet
 	store  storeHealth
 
 	seed       uint64        // of the host's pauses: a hash of the node's name
 	sweeps     atomic.Uint32 // counts sweeps for idle objects
 	keepSweeps uint32        // as many as there are in keepResults, and one
-	clock      atomic.Int64  // the time of the last one, in seconds since 1970
 
 	flights flights
 
@@ -113,7 +110,6 @@ func NewHost(config HostConfig, given ...Definition) (*Host, error) {
 		h.types[name].served = true
 	}
 	h.keepSweeps = uint32(keepResults/sweepEvery(h.tables)) + 2
-	h.clock.Store(time.Now().Unix())
 	h.flights.init()
 	return h, nil
 }
@@ -266,7 +262,7 @@ func waitFor(group *sync.WaitGroup, limit time.Duration) bool {
 }
 
 func (h *Host) serve(s *serving) {
-	h.self.Store(&s.member.Incarnation)
+	h.self.Store(&s.member)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.servings = append(slices.Clone(h.servings), s)

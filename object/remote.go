@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A Transport carries calls to the nodes that own the objects. Package transport has one.
@@ -120,7 +121,7 @@ func (h *Host) handle(ctx context.Context, r *Request) (reply []byte, err error)
 	if err != nil {
 		return nil, unavailable(r.Key, fmt.Errorf("the argument of %s cannot be read: %w", r.Method, err))
 	}
-	o.mode, o.Numbered = r.Mode, r.Numbered
+	o.mode, o.Numbered, o.began = r.Mode, r.Numbered, time.Now()
 	if err := t.local(ctx, r.Key.ID, o, fromAfar); err != nil {
 		return nil, err
 	}
@@ -166,7 +167,7 @@ func (t *table) routeRead(ctx context.Context, args func() ([]byte, error), r *R
 		snap, err = t.view(ctx, r.Key.ID, fromHere)
 		return err
 	}
-	reply, err = t.route(ctx, here, nil, args, r, true)
+	reply, err = t.route(ctx, here, nil, args, r, time.Time{})
 	return snap, reply, err
 }
 
@@ -194,12 +195,20 @@ func (t *table) update(ctx context.Context, key Key, o *op) (reply []byte, err e
 		defer flights.end(hash, o.ID.Number)
 		reply, err = t.once(ctx, key, o)
 	}
+	if hadNoEffect(err) {
+		if c, _ := ctx.Value(updateKey{}).(*updateContext); c != nil {
+			c.uncall()
+		}
+	}
 	return reply, plain(err)
 }
 
 // once has o run, which has an id.
 func (t *table) once(ctx context.Context, key Key, o *op) (reply []byte, err error) {
-	if t.lookup(key.ID) != nil {
+	if o.began.IsZero() {
+		o.began = time.Now()
+	}
+	if t.lookup(key.ID) != nil && !o.mayHaveRun() {
 		if err = t.local(ctx, key.ID, o, fromHere); err == nil && o.told {
 			reply, err = t.reply(key, o)
 		}
@@ -216,6 +225,7 @@ func (t *table) part(scope *requestScope, key Key, o *op) error {
 	if err != nil {
 		return fmt.Errorf("%v: the argument of %s cannot be encoded: %w", key, o.name(), err)
 	}
+	o.began = scope.began
 	o.Numbered = scope.part(key, hashString(hashString(o.mode.Version, o.name()), string(args)))
 	if o.ID.Caller == t.host.flights.caller {
 		o.Below = t.host.flights.below()
@@ -236,7 +246,7 @@ func (t *table) routeUpdate(ctx context.Context, o *op, failed error, r *Request
 		}
 		return err
 	}
-	away, err := t.route(ctx, here, failed, o.args, r, false)
+	away, err := t.route(ctx, here, failed, o.args, r, o.began)
 	if away != nil {
 		reply = away
 	}

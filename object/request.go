@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -21,10 +22,22 @@ const (
 	// retryFor is how long the router goes on with an update of which it does not know what has become.
 	retryFor = 2 * time.Minute
 
+	// retryWithin is how long after its first attempt has begun an update may be tried again at all: later what came of that may be kept no more.
+	retryWithin = keepResults - 2*retryFor
+
 	// keepResults is how long results are kept at least, where their caller does not say that it needs them no more. It is much more than retryFor, for
 	// a frame may come late: by as long as TCP goes on to deliver what was sent on a connection that its sender has given up.
 	keepResults = 10 * time.Minute
 )
+
+// tooOld tells whether an attempt that has begun then may have left results that are kept no more. The wall clock goes on while the process or its
+// machine stands still, and the monotonic one does not jump.
+func tooOld(began time.Time) bool {
+	now := time.Now()
+	return max(now.Sub(began), now.Round(0).Sub(began.Round(0))) > retryWithin
+}
+
+var errTooOld = fmt.Errorf("its first attempt began more than %v ago: what came of that may be kept no more", retryWithin)
 
 // KeptRequests is how long an object keeps what came of an update with an id of [WithRequestID], at least.
 const KeptRequests = keepResults
@@ -73,6 +86,7 @@ type requestKey struct{} // of a *requestScope
 // A requestScope gives ids to the updates that are called from inside an update, or with an id from outside.
 type requestScope struct {
 	parent Numbered
+	began  time.Time // when an earlier run of the update has begun, that has called others; zero: there was none
 
 	mu    sync.Mutex
 	calls map[Key]*parts // by object, so that calls of different objects may be made in any order
@@ -83,6 +97,9 @@ type parts struct {
 	last   uint64     // counts them
 	failed []Numbered // of those, without an outcome that is kept: called again they are the same
 }
+
+// mayHaveRun tells whether an earlier attempt of n may have run, as n is a part of an update that runs again.
+func (n *Numbered) mayHaveRun() bool { return n.Again && n.ID.Number > 0 }
 
 // part numbers a call on key with that check: the next one, or one like it that has failed.
 func (s *requestScope) part(key Key, check uint64) Numbered {

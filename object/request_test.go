@@ -707,24 +707,31 @@ func TestNestedCallsAreForgotten(t *testing.T) {
 }
 
 // A call for an incarnation that is over is not run by the next one: it may be as old as the process has been frozen.
-func TestACallForAFormerIncarnationIsRefused(t *testing.T) {
-	inWorld(t, func(w *world) {
-		n := w.node("n")
-		w.mustAdd(n, 1, 1)
-		w.registry.Disconnect(n.id)
-		time.Sleep(leaseLength + time.Second)
-		r := n.attempt(w.Context(), 1) // waits for the lease
-		w.registry.Expire(n.id)
-		w.registry.Reconnect(n.id)
-		<-n.done
-		n.session.Retire(w.Context())
-		n.join()
-		var refused *object.NotOwnerError
-		if _, err := r.wait(); !errors.As(err, &refused) {
-			t.Error(err)
-		}
-		w.mustGet(n, 1)
-	})
+func TestACallForAFormerSessionIsRefused(t *testing.T) {
+	for name, again := range map[string]func(n *node){
+		"of another incarnation":     (*node).join,
+		"of the same, as with nodes": func(n *node) { n.branch = *n.serve(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				n := w.node("n")
+				w.mustAdd(n, 1, 1)
+				w.registry.Disconnect(n.id)
+				time.Sleep(leaseLength + time.Second)
+				r := n.attempt(w.Context(), 1) // waits for the lease
+				w.registry.Expire(n.id)
+				w.registry.Reconnect(n.id)
+				<-n.done
+				n.session.Retire(w.Context())
+				again(n)
+				var refused *object.NotOwnerError
+				if _, err := r.wait(); !errors.As(err, &refused) {
+					t.Error(err)
+				}
+				w.mustGet(n, 1)
+			})
+		})
+	}
 }
 
 func TestRecordsOfOtherProgramsWithoutResults(t *testing.T) {

@@ -36,8 +36,9 @@ type results struct {
 	at      int64
 	callers []callerResults
 	kept    []keptResult
-	size    int // bytes of the callers' results, about
-	keeps   int // bytes of what is kept, about
+	size    int  // bytes of the callers' results, about
+	keeps   int  // bytes of what is kept, about
+	freed   bool // what was read or encoded last has more
 }
 
 type callerResults struct {
@@ -198,6 +199,7 @@ func (t *results) encode() []byte {
 		return nil
 	}
 	t.trim()
+	t.freed = false
 	b := codec.AppendInt(codec.AppendArray(make([]byte, 0, t.size+t.keeps+16), 3), t.at)
 	b = codec.AppendArray(b, len(t.callers))
 	for i := range t.callers {
@@ -231,6 +233,7 @@ func move(b []byte, outcome *[]byte) []byte {
 
 // age lets go of what is old, and makes the rest old.
 func (t *results) age() {
+	t.freed = true
 	t.callers = slices.DeleteFunc(t.callers, func(c callerResults) bool { return c.old })
 	t.kept = slices.DeleteFunc(t.kept, func(k keptResult) bool { return k.old })
 	t.size, t.keeps = 0, 0
@@ -298,12 +301,41 @@ func (t *results) full(key Key, n *Numbered) error {
 		t.trim()
 	}
 	switch {
-	case n.ID.isKept() && t.keeps > maxKept:
+	case n.ID.isKept() && isFull(t.keeps, maxKept, t.keptFor(n)):
 		return fmt.Errorf("%v: %w: it keeps the results of %d calls with request ids, as long as promised; try again later", key, ErrOverloaded, len(t.kept))
-	case t.size > maxResults+maxResults/4:
+	case isFull(t.size, maxResults+maxResults/4, t.sizeOf(n)):
 		return fmt.Errorf("%v: %w: it keeps the results of too many updates whose callers have not said that they have them; try again later", key, ErrOverloaded)
 	}
 	return nil
+}
+
+// isFull tells whether somebody finds no room: there is twice as much for the others when most of what there is belongs to one.
+func isFull(size, limit int, own func() int) bool {
+	return size > 2*limit || size > limit && 2*own() > size
+}
+
+// keptFor is how many bytes are kept for the caller of n, or for all ids from outside if n has one.
+func (t *results) keptFor(n *Numbered) func() int {
+	return func() (size int) {
+		for _, k := range t.kept {
+			if k.id.Number == 0 && n.ID.Number == 0 || k.id.Number > 0 && k.id.Caller == n.ID.Caller {
+				size += keptBytes + len(k.outcome)
+			}
+		}
+		return size
+	}
+}
+
+// sizeOf is how many bytes the results of n's caller take.
+func (t *results) sizeOf(n *Numbered) func() int {
+	return func() (size int) {
+		if c := t.caller(n.ID.Caller); c != nil {
+			for _, r := range c.all {
+				size += resultBytes + len(r.outcome)
+			}
+		}
+		return size
+	}
 }
 
 // heed lets go of what n's caller says that it has done with.
@@ -318,6 +350,7 @@ func (t *results) heed(n *Numbered) {
 			}
 			return gone
 		})
+		t.freed = t.freed || len(t.kept) < before
 		if c == nil && len(t.kept) < before {
 			c = t.grow()
 			c.id = n.ID.Caller
@@ -326,7 +359,16 @@ func (t *results) heed(n *Numbered) {
 	if c == nil {
 		return
 	}
+	t.freed = t.freed || c.old || len(c.all) > 0 && c.all[0].number < n.Floor
 	c.old, c.below, c.floor = false, max(c.below, n.Below), max(c.floor, n.Floor)
+}
+
+// clear lets go of all of c's results.
+func (t *results) clear(c *callerResults) {
+	for _, r := range c.all {
+		t.size -= resultBytes + len(r.outcome)
+	}
+	c.all = c.all[:0]
 }
 
 // trim lets go of the results below the floors.

@@ -56,6 +56,7 @@ type way struct {
 	hopeful   bool // some time later it may go well
 
 	last   error              // why the last member did not run the call
+	first  time.Time          // when the first attempt began
 	doubt  context.CancelFunc // it is not known whether it has run, and it is tried again until ctx ends; nil: it surely has not
 	began  time.Time
 	pauses int
@@ -63,17 +64,20 @@ type way struct {
 }
 
 // route has a call run at the object's owner: with here if that is this node, and the reply is nil then. refused is why it has
-// not run here, if that was tried already.
-func (t *table) route(ctx context.Context, here func(context.Context) error, refused error, args func() ([]byte, error), r *Request, read bool) (reply []byte, err error) {
+// not run here, if that was tried already. first is when the first attempt of an update began, zero for a read.
+func (t *table) route(ctx context.Context, here func(context.Context) error, refused error, args func() ([]byte, error), r *Request, first time.Time) (reply []byte, err error) {
 	if err := r.Key.Validate(); err != nil {
 		return nil, err
 	}
-	w := way{table: t, ctx: ctx, r: r, read: read, args: args, hash: hashOf(r.Key), ask: firstAsk}
+	w := way{table: t, ctx: ctx, r: r, read: first.IsZero(), first: first, args: args, hash: hashOf(r.Key), ask: firstAsk}
 	defer func() {
 		if w.doubt != nil {
 			w.doubt()
 		}
 	}()
+	if r.mayHaveRun() {
+		w.inDoubt()
+	}
 	if t.host.config.Transport == nil {
 		return nil, w.alone(here, refused)
 	}
@@ -86,7 +90,7 @@ func (t *table) route(ctx context.Context, here func(context.Context) error, ref
 		}
 	}
 	for {
-		if w.doubt != nil && w.ctx.Err() != nil {
+		if w.isOver() {
 			return nil, w.ended(nil)
 		}
 		to, ok := w.next()
@@ -115,10 +119,13 @@ func (w *way) alone(here func(context.Context) error, err error) error {
 	if !w.table.served {
 		return unavailable(w.r.Key, fmt.Errorf("this node does not serve the type, and has no transport to call others"))
 	}
-	if err == nil {
-		err = here(w.ctx)
-	}
 	for {
+		if err == nil {
+			if w.isOver() {
+				return w.ended(nil)
+			}
+			err = here(w.ctx)
+		}
 		refused := isRefusal(w.r.Key, err)
 		if refused {
 			err = bare(w.r.Key, err)
@@ -132,7 +139,7 @@ func (w *way) alone(here func(context.Context) error, err error) error {
 		if err := w.pause(); err != nil {
 			return w.ended(err)
 		}
-		err = here(w.ctx)
+		err = nil
 	}
 }
 
@@ -148,11 +155,21 @@ func (w *way) uncertain(err error) bool {
 		if !errors.Is(err, ErrUnknownOutcome) {
 			return false
 		}
-		w.ctx, w.doubt = context.WithTimeoutCause(w.ctx, retryFor, errRetried)
-		w.r.Again = true
+		w.inDoubt()
 	}
 	w.hopeful = true
 	return true
+}
+
+// inDoubt begins the time in which the update is tried again.
+func (w *way) inDoubt() {
+	w.ctx, w.doubt = context.WithTimeoutCause(w.ctx, retryFor, errRetried)
+	w.r.Again = true
+}
+
+// isOver tells whether an update that may have run must not be sent again.
+func (w *way) isOver() bool {
+	return w.doubt != nil && (w.ctx.Err() != nil || tooOld(w.first))
 }
 
 var errRetried = fmt.Errorf("it was tried again for %v: %w", retryFor, context.DeadlineExceeded)
@@ -164,6 +181,8 @@ func (w *way) ended(err error) error {
 		return err
 	case w.ctx.Err() != nil:
 		return unknown(w.r.Key, fmt.Errorf("%w; the last attempt: %v", ended(w.ctx), w.last))
+	case tooOld(w.first):
+		return unknown(w.r.Key, errTooOld)
 	default:
 		return unknown(w.r.Key, fmt.Errorf("the last attempt: %v", err))
 	}
@@ -498,6 +517,6 @@ func (w *way) isListed(owner Member) bool {
 }
 
 func (h *Host) isSelf(m Member) bool {
-	id := h.self.Load()
-	return id != nil && *id == m.Incarnation
+	self := h.self.Load()
+	return self != nil && self.Incarnation == m.Incarnation
 }

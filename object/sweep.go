@@ -25,7 +25,6 @@ func (s *serving) sweep(ctx context.Context) {
 		if all := s.host.current(); len(all) == 0 || all[0] != s {
 			continue
 		}
-		s.host.clock.Store(time.Now().Unix())
 		now, short := s.host.sweeps.Add(1), memoryIsShort()
 		idle := s.host.pick(func(a *activation) bool {
 			unused := now - a.used.Load()

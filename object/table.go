@@ -92,7 +92,7 @@ func (t *table) local(ctx context.Context, id string, o *op, from origin) error 
 				return err
 			}
 		}
-		if from == fromAfar && here != nil && a.serving.member.Incarnation != *here { // it was sent to one that is over, perhaps long ago, before this process was frozen
+		if m := &a.serving.member; from == fromAfar && here != nil && (m.Incarnation != here.Incarnation || m.Session > here.Session) { // this process may have been frozen for long since the call came
 			return refuse(a.key(), unavailable(a.key(), errFormer))
 		}
 		t.yield(ctx, a)
@@ -106,7 +106,7 @@ func (t *table) local(ctx context.Context, id string, o *op, from origin) error 
 	}
 }
 
-var errFormer = errors.New("the call was for a former incarnation of this node")
+var errFormer = errors.New("the call came in a former session of this node")
 
 // errMoved says that an activation is over or not yet there, and that the update it was given did not run.
 var errMoved = errors.New("moved")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,6 +18,7 @@ type op struct {
 	mutation
 	Numbered
 	ctx     context.Context // the caller's
+	began   time.Time       // the first attempt, as far as this node knows
 	mode    PutMode
 	deletes bool   // it leaves a tombstone
 	sent    []byte // the whole state that another node has sent, as that has encoded it
@@ -165,7 +167,7 @@ func (w *work) start(a *activation) {
 	w.state, w.carried, w.digest, w.size, w.exists = snap.state, snap.carried, a.digest, a.size, a.exists
 	_ = w.results.reset(a.requests) // it was read when it was adopted, or is our own
 	if own := w.results.caller(a.table.host.flights.caller); own != nil && a.settled {
-		own.all = own.all[:0]
+		w.results.clear(own)
 	}
 }
 
@@ -219,6 +221,9 @@ func (a *activation) rest(w *work) {
 	}
 	own := w.results.caller(a.table.host.flights.caller)
 	a.settled = own == nil || len(own.all) == 0
+	if w.results.freed { // since the last put, and there may be none for long. The rest is durable
+		a.requests = w.results.encode()
+	}
 	w.state, w.carried, a.work = nil, nil, nil
 	a.table.host.works.Put(w)
 	if a.phase == leaving {
@@ -232,12 +237,18 @@ func (a *activation) run(w *work) {
 	if a.tell(w, o) {
 		return
 	}
-	w.running, o.phase = o, opStarted
+	o.phase = opStarted
+	if o.hasCalled() && tooOld(o.began) { // what it has called could be called twice
+		o.err = unknown(a.key(), errTooOld)
+		w.ran = append(w.ran, o)
+		return
+	}
+	w.running = o
 	base, scratch := base{w.state, w.carried, w.digest, w.size, w.exists, a.version}, w.scratch[:0]
 	if o.run == nil {
 		o.run = &o.first
 	} else {
-		o.run = &updateContext{rerun: o.hasCalled()}
+		o.run = &updateContext{rerun: o.hasCalled(), began: o.began}
 	}
 	o.run.methodContext = methodContext{o.ctx, a.table, a.id}
 	o.run.op = &o.Numbered
@@ -376,6 +387,9 @@ func (a *activation) attempt(o *op, base base, scratch []byte) (next applied) {
 // no run has come to anything yet.
 func (a *activation) failed(o *op, base base, scratch []byte, cause error) applied {
 	next := applied{body: scratch, err: cause}
+	if mayPass(cause) && o.hasCalled() {
+		next.err = unknown(a.key(), cause) // it is tried again: not all of what it calls was unavailable
+	}
 	if !o.Again || o.ctx.Err() != nil || mayPass(cause) {
 		return next
 	}
@@ -412,10 +426,16 @@ func (a *activation) carry(body, sent, before []byte) (_ []byte, carries bool, e
 func (a *activation) exited(o *op, next applied) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.phase != over {
-		a.ran(a.work, o, next)
-		a.work.workers--
+	if a.phase == over {
+		return
+	}
+	w := a.work
+	a.ran(w, o, next)
+	if a.mayRun(w) || w.mayPut() {
+		w.workers--
 		a.help()
+	} else {
+		a.rest(w)
 	}
 }
 

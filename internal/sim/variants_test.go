@@ -18,11 +18,13 @@ var variants = []variant{
 		w.batch = nil
 		a.put(w)`}}, "crashes", 20},
 	{"error answered before the put that it saw", []edit{{"object/work.go", `	w.ran = append(w.ran, o)
+}
 `, `	if o.err != nil {
 		o.answer(o.err)
 		return
 	}
 	w.ran = append(w.ran, o)
+}
 `}}, "crashes", 60},
 	{"412 taken as failure", []edit{{"object/rules.go", `	case r == putCondition:
 		return stepLook`, `	case r == putCondition:
@@ -146,7 +148,7 @@ var variants = []variant{
 	{"session is not closed when it retires", []edit{{"zkregistry/session.go", "			err = s.Session.Close(ctx)\n", "			_ = ctx\n"}}, "moves", 20},
 	{"goroutine that stays as long as the session", []edit{{"object/activation.go", "	if err := a.claim.Release(ctx); err",
 		"	go func() { <-a.serving.lease.Done() }()\n	if err := a.claim.Release(ctx); err"}}, "leaving", 40},
-	{"update sent again without its id", []edit{{"object/route.go", "		w.r.Again = true\n", "		w.r.Again = true\n		w.r.ID.Number += 1 << 40\n"},
+	{"update sent again without its id", []edit{{"object/route.go", "	w.r.Again = true\n", "	w.r.Again = true\n	w.r.ID.Number += 1 << 40\n"},
 		{"object/remote.go", "		fresh, o.Again = false, r.Again\n", "		fresh, o.Numbered = false, r.Numbered\n"}}, "once", 60},
 	{"results are forgotten with their owner", []edit{{"object/work.go", "_ = w.results.reset(a.requests)", "_ = w.results.reset(nil)"}}, "once", 100},
 	{"floor raised too early", []edit{{"object/request.go", "			floor = s.all[i].number\n", ""}}, "once", 100},
