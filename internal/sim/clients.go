@@ -76,14 +76,15 @@ type Op struct {
 	Version      uint64 // Get: of that state
 	Err          error
 
-	sampled time.Duration // reads: when the state was taken that was answered,
-	by      string        // and from which activation
-	request string        // the id that it is called with; "": none
-	tries   int           // how often it was called
-	doubt   bool          // a try may have had an effect
-	ends    time.Duration // the deadline of the last try
-	other   []*Op         // Forward: of the other object
-	read    time.Duration // PutIf: when the version was asked for
+	sampled time.Duration   // reads: when the state was taken that was answered,
+	by      string          // and from which activation
+	request string          // the id that it is called with; "": none
+	scope   context.Context // that has this id, for more than one try; nil: none yet
+	tries   int             // how often it was called
+	doubt   bool            // a try may have had an effect
+	ends    time.Duration   // the deadline of the last try
+	other   []*Op           // Forward: of the other object
+	read    time.Duration   // PutIf: when the version was asked for
 }
 
 func (o *Op) String() string {
@@ -220,7 +221,10 @@ func (w *world) make(p *process, op *Op, client string, version uint64, patience
 // try makes the call once.
 func (w *world) try(p *process, op *Op, version uint64, patience time.Duration) {
 	w.mu.Lock()
-	if op.tries++; op.tries > 1 {
+	if op.tries++; op.scope == nil || op.Outcome == Pending { // else the last try has returned, and this one is in its context
+		op.scope = object.WithRequestID(context.Background(), op.request)
+	}
+	if op.tries > 1 {
 		op.doubt = op.doubt || op.Outcome == Pending || op.Outcome == Unknown
 		op.Outcome = Pending
 		w.seen["try with a request id"]++
@@ -237,11 +241,7 @@ func (w *world) try(p *process, op *Op, version uint64, patience time.Duration) 
 		who.key = op.Key
 		limit := w.deadline(p, who, patience)
 		op.ends = w.now() + patience
-		ctx := context.Context(limit)
-		if op.request != "" {
-			ctx = object.WithRequestID(ctx, op.request)
-		}
-		err := op.run(ctx, p.docs(), version)
+		err := op.run(scoped{limit, op.scope}, p.docs(), version)
 		limit.over(p)
 		if who.afar == nil || err == nil || !strings.Contains(err.Error(), who.afar.Error()) {
 			p.heed(op.Key, err)
@@ -257,6 +257,19 @@ func (w *world) try(p *process, op *Op, version uint64, patience time.Duration) 
 		returned.settle(struct{}{}, nil)
 	})
 	<-returned.come
+}
+
+// A scoped context ends when its Context does, and has the values of values too.
+type scoped struct {
+	context.Context
+	values context.Context
+}
+
+func (s scoped) Value(key any) any {
+	if v := s.Context.Value(key); v != nil {
+		return v
+	}
+	return s.values.Value(key)
 }
 
 // run makes the call.

@@ -166,5 +166,6 @@ var variants = []variant{
 		{"object/results.go", "k.id == n.ID && k.check == n.Check", "k.id == n.ID"}}, "once", 20},
 	{"nested calls without ids", []edit{{"object/request.go", "	n := s.parent\n", "	n := s.parent\n	p.last += rand.Uint64()\n"},
 		{"object/request.go", "	\"math\"\n", "	\"math\"\n	\"math/rand/v2\"\n"}}, "once", 200},
+	{"call made again in its context is the next one", []edit{{"object/request.go", "	n.Again = true\n", "	return\n"}}, "once", 60},
 	{"id from outside that means something else at each node", []edit{{"object/request.go", "sha256.Sum256([]byte(id))", "sha256.Sum256([]byte(id + uuid.NewString()))"}}, "once", 100},
 }
