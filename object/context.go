@@ -104,6 +104,7 @@ func methodOf(ctx context.Context) *methodContext {
 type updateContext struct {
 	methodContext
 	op     *Numbered // nil: of an Init
+	lease  *Lease    // under which it runs
 	rerun  bool      // an earlier run has called others
 	began  time.Time // the first one
 	mu     sync.Mutex
@@ -145,12 +146,16 @@ func (c *updateContext) scope() *requestScope {
 	return c.nested
 }
 
-// call notes that the update calls another one, unless it was given up: its caller may have been told that nothing was changed.
+// call notes that the update calls another one, unless it was given up: its caller may have been told that nothing was changed. So it may, elsewhere,
+// when the lease has lapsed: this node may have stood still for long.
 func (c *updateContext) call() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.void {
 		return unavailable(Key{c.table.def.name, c.id}, errors.New("it was given up while it ran, and calls others no more"))
+	}
+	if c.lease != nil && !c.lease.Valid() {
+		return fmt.Errorf("%v: it calls no others: %w", Key{c.table.def.name, c.id}, ErrNoLease)
 	}
 	c.calls++
 	return nil

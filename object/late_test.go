@@ -484,3 +484,31 @@ func TestAnUpdateThatFailsForNow(t *testing.T) {
 		}
 	}, outer)
 }
+
+// An update that goes on when the lease has lapsed, its node having stood still, calls nobody: it may have been made elsewhere by then, long ago.
+func TestAnUpdateWithoutALeaseCallsNobody(t *testing.T) {
+	gate, called := make(chan struct{}), make(chan error, 1)
+	late := object.Update("Late", func(ctx context.Context, c *counter, to string) (int64, error) {
+		<-gate
+		_, err := add.Call(ctx, counters.On(object.From(ctx)).Ref(to), 1)
+		called <- err
+		return 0, err
+	})
+	outer := &object.Type[counter]{Name: "outer", Codec: counterCodec, Methods: []object.Method[counter]{late}}
+	inWorld(t, func(w *world) {
+		gate, called = make(chan struct{}), make(chan error, 1)
+		a, b := w.node("a"), w.node("b")
+		w.mustAdd(b, 10, 10)
+		r := background(func() (int64, error) { return late.Call(w.Context(), outer.On(a).Ref("x"), "a") })
+		synctest.Wait()
+		w.registry.Disconnect(a.id)
+		time.Sleep(leaseLength + time.Second)
+		close(gate)
+		if err := <-called; !errors.Is(err, object.ErrNoLease) {
+			t.Error(err)
+		}
+		w.mustGet(b, 10)
+		w.registry.Reconnect(a.id)
+		r.wait()
+	}, outer)
+}

@@ -251,7 +251,7 @@ func (a *activation) run(w *work) {
 		o.run = &updateContext{rerun: o.hasCalled(), began: o.began}
 	}
 	o.run.methodContext = methodContext{o.ctx, a.table, a.id}
-	o.run.op = &o.Numbered
+	o.run.op, o.run.lease = &o.Numbered, a.serving.lease
 	w.scratch = nil
 	a.mu.Unlock()
 	next := a.apply(o, base, scratch)
