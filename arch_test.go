@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"internal/zk/client":      {"internal/zk"},
 	"internal/zk/zkserver":    {},
 	"internal/parts":          {"object"},
-	"internal/reflectcodec":   {"codec"},
+	"internal/reflectcodec":   {"codec", "internal/msgpack"},
 	"internal/suitetest":      {},
 	"internal/codectest":      {"codec", "object"},
 	"internal/sample":         {"codec", "object"},

@@ -136,7 +136,7 @@ func (d *definition) encoded(state any) []byte {
 	return b
 }
 
-// same tells whether two encoded states are the same. Their bytes may differ all the same: reflection does not sort the entries of all maps.
+// same tells whether two encoded states are the same. Their bytes may differ all the same, where a type encodes itself.
 func (d *definition) same(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true

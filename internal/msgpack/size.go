@@ -1,4 +1,4 @@
-// Package msgpack tells where a msgpack value ends, whatever it is. https://github.com/msgpack/msgpack/blob/master/spec.md
+// Package msgpack tells where a msgpack value ends, whatever it is, and how many values are inside. https://github.com/msgpack/msgpack/blob/master/spec.md
 package msgpack
 
 import "errors"
@@ -17,27 +17,38 @@ func Size(b []byte) (int, error) {
 		if uint64(len(b)-at) < open { // each has a byte at least
 			return 0, ErrTruncated
 		}
-		f := forms[b[at]]
-		if f.invalid {
-			return 0, ErrMalformed
+		size, values, err := Head(b[at:])
+		if err != nil {
+			return 0, err
 		}
-		at++
-		if len(b)-at < int(f.size) {
-			return 0, ErrTruncated
-		}
-		var n uint64
-		for _, c := range b[at : at+int(f.size)] {
-			n = n<<8 | uint64(c)
-		}
-		at += int(f.size)
-		open += (n + uint64(f.length)) * uint64(f.values)
-		skip := n*uint64(f.bytes) + uint64(f.extra)
-		if uint64(len(b)-at) < skip {
-			return 0, ErrTruncated
-		}
-		at += int(skip)
+		at, open = at+size, open+values
 	}
 	return at, nil
+}
+
+// Head is the length of the value at the front of b without the values inside it, and how many those are: two for each entry of a map.
+// The error is ErrTruncated or ErrMalformed.
+func Head(b []byte) (size int, values uint64, err error) {
+	if len(b) == 0 {
+		return 0, 0, ErrTruncated
+	}
+	f := forms[b[0]]
+	if f.invalid {
+		return 0, 0, ErrMalformed
+	}
+	size = 1 + int(f.size)
+	if len(b) < size {
+		return 0, 0, ErrTruncated
+	}
+	var n uint64
+	for _, c := range b[1:size] {
+		n = n<<8 | uint64(c)
+	}
+	skip := n*uint64(f.bytes) + uint64(f.extra)
+	if uint64(len(b)-size) < skip {
+		return 0, 0, ErrTruncated
+	}
+	return size + int(skip), (n + uint64(f.length)) * uint64(f.values), nil
 }
 
 // A form is what a value's first byte says of the rest: size bytes that hold a number n, then n*bytes+extra

@@ -8,7 +8,7 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
+	library "github.com/vmihailenco/msgpack/v5"
 
 	"github.com/highlander-go/highlander/codec"
 )
@@ -16,17 +16,22 @@ import (
 // Flat tells whether assigning a T copies it: it holds no references to anything mutable.
 func Flat[T any]() bool { return isFlat(reflect.TypeFor[T]()) }
 
-// Append appends v as one msgpack value. Equal values have equal bytes, where msgpack can see to it.
+// Append appends v as one msgpack value. Equal values have equal bytes, but for what types with an EncodeMsgpack or MarshalMsgpack of
+// their own write, and for structs whose tags have strings interned.
 func Append[T any](dst []byte, v T) []byte {
 	buf := bytes.NewBuffer(dst)
-	enc := msgpack.GetEncoder()
-	defer msgpack.PutEncoder(enc)
+	enc := library.GetEncoder()
+	defer library.PutEncoder(enc)
 	enc.Reset(buf)
 	enc.SetSortMapKeys(true)
 	if err := enc.Encode(&v); err != nil {
 		codec.Fail(err)
 	}
-	return buf.Bytes()
+	b := buf.Bytes()
+	if disorders(reflect.TypeFor[T]()) {
+		sortMaps(b[len(dst):])
+	}
+	return b
 }
 
 // Read sets v from what Append wrote. Bytes of any other kind are an error; v may be half set then.
@@ -44,7 +49,7 @@ func unmarshal[T any](src []byte, v *T) (err error) {
 			err = fmt.Errorf("it does not hold a %T: %v", *v, p)
 		}
 	}()
-	return msgpack.Unmarshal(src, v)
+	return library.Unmarshal(src, v)
 }
 
 // Clone returns a copy of v that shares nothing mutable with it.
