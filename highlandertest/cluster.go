@@ -44,7 +44,7 @@ type Options struct {
 	Node func(i int, config *highlander.Config)
 }
 
-// Start starts a cluster of n nodes, in memory, that serve objects of the defined types. It ends with the test.
+// Start starts a cluster of n nodes, in memory, that serve objects of the defined types. It ends with the test. With n = 0 all nodes come by [Cluster.Add].
 func Start(t testing.TB, n int, definitions ...object.Definition) *Cluster {
 	t.Helper()
 	return Options{}.Start(t, n, definitions...)
@@ -53,7 +53,10 @@ func Start(t testing.TB, n int, definitions ...object.Definition) *Cluster {
 // Start is [Start] with options.
 func (o Options) Start(t testing.TB, n int, definitions ...object.Definition) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, options: o, definitions: definitions, network: newNetwork(!inMemory(o.Config.Registry)), faults: new(StoreFaults)}
+	if n < 0 {
+		t.Fatalf("highlandertest: a cluster of %d nodes: start one of 0 or more", n)
+	}
+	c := &Cluster{t: t, options: o, definitions: definitions, network: newNetwork(!inMemory(o.Config.Registry)), faults: &StoreFaults{t: t}}
 	c.over, c.end = context.WithCancel(context.Background())
 	t.Cleanup(c.close)
 	if inMemory(o.Config.Registry) {
@@ -125,7 +128,11 @@ func (c *Cluster) at(i int) place {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i < 0 || i >= len(c.places) {
-		c.t.Fatalf("highlandertest: there is no node %d, there are %d", i, len(c.places))
+		hint := ""
+		if i == -1 {
+			hint = " (Owner gives -1 for an object that nobody owns)"
+		}
+		c.t.Fatalf("highlandertest: there is no node %d, there are %d%s", i, len(c.places), hint)
 	}
 	return *c.places[i]
 }

@@ -13,6 +13,7 @@ const (
 // Calls that were made through it end with an error, and later ones with [object.ErrClosed]. Methods that do not heed their contexts are waited for, up to 10 s.
 func (c *Cluster) Kill(place int) {
 	c.t.Helper()
+	c.mustLive(place)
 	at := c.at(place)
 	at.process.kill()
 	c.network.kill(place)
@@ -35,6 +36,9 @@ func (c *Cluster) Kill(place int) {
 func (c *Cluster) Pause(place int) {
 	c.t.Helper()
 	c.mustLive(place)
+	if c.at(place).process.isFrozen() {
+		c.t.Fatalf("highlandertest: node %d is paused already: Resume it first", place)
+	}
 	c.network.change(func() { c.network.frozen[place] = true })
 	c.tellRegistry() // before its clock stops: the registry asks that, too
 	c.at(place).process.freeze()
@@ -43,6 +47,10 @@ func (c *Cluster) Pause(place int) {
 // Resume has a paused node go on.
 func (c *Cluster) Resume(place int) {
 	c.t.Helper()
+	c.mustLive(place)
+	if !c.at(place).process.isFrozen() {
+		c.t.Fatalf("highlandertest: node %d is not paused: Pause it first", place)
+	}
 	c.at(place).process.thaw()
 	c.network.change(func() { delete(c.network.frozen, place) })
 	c.tellRegistry()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,24 +283,55 @@ func TestANodeCutOffFromTheStore(t *testing.T) {
 }
 
 func TestWhatCannotBeEndsTheTest(t *testing.T) {
-	for name, f := range map[string]func(*highlandertest.Cluster){
-		"a node that is none":                 func(c *highlandertest.Cluster) { c.Kill(2) },
-		"a partition from itself":             func(c *highlandertest.Cluster) { c.Partition(1, 1) },
-		"a partition without a node":          func(c *highlandertest.Cluster) { c.Partition(highlandertest.Registry, highlandertest.Store) },
-		"answers of the registry":             func(c *highlandertest.Cluster) { c.Cut(highlandertest.Registry, 0) },
-		"another node where one is":           func(c *highlandertest.Cluster) { c.Restart(0) },
-		"a pause of what is dead":             func(c *highlandertest.Cluster) { c.Kill(0); c.Pause(0) },
-		"another lease than can be":           func(c *highlandertest.Cluster) { c.Add(config(time.Hour)) },
-		"a node that cannot be opened":        func(c *highlandertest.Cluster) { c.Add(config(0), tallies, tallies) },
-		"an owner that nobody is left to ask": func(c *highlandertest.Cluster) { c.Kill(0); c.Kill(1); c.Owner("tally", "a") },
+	for name, x := range map[string]struct {
+		do   func(*highlandertest.Cluster)
+		want string
+	}{
+		"a node that is none":                 {func(c *highlandertest.Cluster) { c.Kill(2) }, "there is no node 2, there are 2\n"},
+		"the owner of what nobody owns":       {func(c *highlandertest.Cluster) { c.Kill(c.Owner("tally", "never")) }, "there are 2 (Owner gives -1 for an object that nobody owns)"},
+		"a partition from itself":             {func(c *highlandertest.Cluster) { c.Partition(1, 1) }, "nothing passes"},
+		"a partition without a node":          {func(c *highlandertest.Cluster) { c.Partition(highlandertest.Registry, highlandertest.Store) }, "nothing passes"},
+		"answers of the registry":             {func(c *highlandertest.Cluster) { c.Cut(highlandertest.Registry, 0) }, "knows no answers that are lost"},
+		"another node where one is":           {func(c *highlandertest.Cluster) { c.Restart(0) }, "node 0 is open"},
+		"a pause of what is dead":             {func(c *highlandertest.Cluster) { c.Kill(0); c.Pause(0) }, "node 0 was killed"},
+		"a second death":                      {func(c *highlandertest.Cluster) { c.Kill(0); c.Kill(0) }, "node 0 was killed"},
+		"the end of a dead one's pause":       {func(c *highlandertest.Cluster) { c.Pause(0); c.Kill(0); c.Resume(0) }, "node 0 was killed"},
+		"the end of no pause":                 {func(c *highlandertest.Cluster) { c.Resume(0) }, "node 0 is not paused"},
+		"a pause in a pause":                  {func(c *highlandertest.Cluster) { c.Pause(0); c.Pause(0) }, "node 0 is paused already"},
+		"fewer than no faults":                {func(c *highlandertest.Cluster) { c.Store().Next(-1, highlandertest.Refuse()) }, "Next(-1, …)"},
+		"a request that arrives before":       {func(c *highlandertest.Cluster) { c.Store().Next(1, highlandertest.Slow(-1)) }, "cannot arrive -1ns later"},
+		"another lease than can be":           {func(c *highlandertest.Cluster) { c.Add(config(time.Hour)) }, "session timeout"},
+		"a node that cannot be opened":        {func(c *highlandertest.Cluster) { c.Add(config(0), tallies, tallies) }, "tally"},
+		"an owner that nobody is left to ask": {func(c *highlandertest.Cluster) { c.Kill(0); c.Kill(1); c.Owner("tally", "a") }, "no node can ask"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tb := &recording{TB: t}
 			c := highlandertest.Start(tb, 2, tallies)
-			tb.run(func() { f(c) })
-			if !tb.ended {
-				t.Error("the test goes on")
+			tb.run(func() { x.do(c) })
+			if said := tb.said.String(); !tb.ended || !strings.Contains(said, x.want) {
+				t.Errorf("the test has ended: %t; it says %q, want %q", tb.ended, said, x.want)
 			}
 		})
+	}
+}
+
+func TestAClusterOfFewerThanNoNodesEndsTheTest(t *testing.T) {
+	tb := &recording{TB: t}
+	tb.run(func() { highlandertest.Start(tb, -1, tallies) })
+	if said := tb.said.String(); !tb.ended || !strings.Contains(said, "a cluster of -1 nodes") {
+		t.Errorf("the test has ended: %t; it says %q", tb.ended, said)
+	}
+}
+
+// A node asks what becomes of its request: the answer cannot end the test, but fails it.
+func TestAFaultOfARuleThatCannotBeFailsTheTest(t *testing.T) {
+	tb := &recording{TB: t}
+	c := highlandertest.Start(tb, 1, tallies)
+	c.Store().When(func(highlandertest.Request) highlandertest.Fault { return highlandertest.LandLate(-time.Second) })
+	if _, err := get(t, c, 0, time.Minute); !errors.Is(err, object.ErrUnavailable) {
+		t.Errorf("what has not arrived was answered: %v", err)
+	}
+	if said := tb.said.String(); !strings.Contains(said, "When: a request cannot arrive -1s later") {
+		t.Errorf("it says %q", said)
 	}
 }

@@ -110,6 +110,12 @@ func (p *process) thaw() {
 	}
 }
 
+func (p *process) isFrozen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.frozen != nil
+}
+
 // clock is the process's: who asks it waits while the process is frozen.
 func (p *process) clock(shown object.Clock) object.Clock {
 	return func() time.Duration {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/highlander-go/highlander/object"
@@ -63,6 +64,7 @@ func Slow(by time.Duration) Fault { return Fault{kind: slow, after: by} }
 // A StoreFaults decides what becomes of requests that nodes make of the store for objects. What nodes ask for otherwise, as when they are opened, does not
 // concern it. It may be used concurrently.
 type StoreFaults struct {
+	t    testing.TB
 	mu   sync.Mutex
 	next []Fault // of the PUTs to come
 	rule func(Request) Fault
@@ -71,6 +73,13 @@ type StoreFaults struct {
 
 // Next has the fault befall the next n PUTs, whichever nodes make them, after those that Next was called for before.
 func (s *StoreFaults) Next(n int, f Fault) {
+	s.t.Helper()
+	if n < 0 {
+		s.t.Fatalf("highlandertest: Store().Next(%d, …): a fault befalls 0 or more PUTs", n)
+	}
+	if f.after < 0 {
+		s.t.Fatalf("highlandertest: Store().Next(%d, …): %v", n, f.inThePast())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range n {
@@ -79,7 +88,7 @@ func (s *StoreFaults) Next(n int, f Fault) {
 }
 
 // When has rule say what becomes of each request that [StoreFaults.Next] does not apply to, in place of the rule before. Nil: nothing befalls them any more. It is called
-// for one request at a time and must return at once.
+// for one request at a time and must return at once. A fault of its that makes no sense fails the test.
 func (s *StoreFaults) When(rule func(Request) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +108,16 @@ func (s *StoreFaults) sent(r Request) Fault {
 	if s.rule == nil {
 		return Fault{}
 	}
-	return s.rule(r)
+	f := s.rule(r)
+	if f.after < 0 {
+		s.t.Errorf("highlandertest: Store().When: %v", f.inThePast()) // a node asks, which cannot end the test
+	}
+	return f
+}
+
+// inThePast is what is wrong with a fault whose delay is negative.
+func (f Fault) inThePast() error {
+	return fmt.Errorf("a request cannot arrive %v later: give Slow and LandLate 0 or more", f.after)
 }
 
 // requestTimeout is how long a node waits for the store, as package persist does for S3.
