@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -90,7 +91,7 @@ func (h *History[S, I, O]) Do(client int, key string, in I, call func() (O, erro
 // stands still inside testing/synctest.
 const mostSteps = 5_000_000
 
-// Check fails the test if an object's calls are not linearizable, and has a picture drawn of them: a page that shows how far the model could follow. It is
+// Check fails the test if an object's calls are not linearizable: it says which call the model could not follow, and has a picture drawn, a page that shows how far it could. It is
 // among the test's artifacts if they are kept (go test -artifacts), else in a temporary folder that stays. It also fails the test if a history would take too long to check.
 func (h *History[S, I, O]) Check(t testing.TB) {
 	t.Helper()
@@ -112,13 +113,31 @@ func (h *History[S, I, O]) Check(t testing.TB) {
 			t.Errorf("the calls of %q cannot be checked, there are too many ways to order them: have fewer of them at a time, or fewer whose outcome is unknown", key)
 			continue
 		}
-		path, err := draw(t, model, info)
-		if err != nil {
-			t.Errorf("the calls of %q are not linearizable, and there is no picture: %v", key, err)
-			continue
-		}
-		t.Errorf("the calls of %q are not linearizable: see %s", key, path)
+		t.Errorf("the calls of %q are not linearizable: %s\n%s", key, stuck(model, operations[key], info), draw(t, model, info))
 	}
+}
+
+// stuck says how far the model could follow, in the longest order that it could, and which call had no place then: of those that are left, the one
+// that ended first.
+func stuck(model porcupine.Model, operations []porcupine.Operation, info porcupine.LinearizationInfo) string {
+	var longest []int
+	for _, order := range info.PartialLinearizations()[0] {
+		if len(order) > len(longest) {
+			longest = order
+		}
+	}
+	state := model.Init()
+	for _, i := range longest {
+		_, state = model.Step(state, operations[i].Input, operations[i].Output)
+	}
+	var left *porcupine.Operation
+	for i := range operations {
+		if o := &operations[i]; !slices.Contains(longest, i) && (left == nil || o.Return < left.Return) {
+			left = o
+		}
+	}
+	return fmt.Sprintf("the model can follow %d of %d, until the state is %.500s, but then not this call of client %d: %.500s",
+		len(longest), len(operations), model.DescribeState(state), left.ClientId, model.DescribeOperation(left.Input, left.Output))
 }
 
 // operations are the calls that have happened, or may have, by key, and the keys in the order of their first calls.
@@ -182,14 +201,25 @@ func (m Model[S, I, O]) porcupine() porcupine.Model {
 	}
 }
 
-// draw writes the picture to a file and returns its path.
-func draw(t testing.TB, model porcupine.Model, info porcupine.LinearizationInfo) (path string, err error) {
-	dir := ""
+// draw writes the picture to a file and says where that is.
+func draw(t testing.TB, model porcupine.Model, info porcupine.LinearizationInfo) string {
+	dir, err := "", error(nil)
 	if kept := flag.Lookup("test.artifacts"); kept != nil && kept.Value.String() == "true" {
 		dir = t.ArtifactDir()
-	} else if dir, err = os.MkdirTemp("", "highlandertest-"); err != nil { // the test's own would be removed with it
-		return "", err
+	} else {
+		dir, err = os.MkdirTemp("", "highlandertest-") // the test's own would be removed with it
 	}
+	var path string
+	if err == nil {
+		path, err = drawIn(dir, model, info)
+	}
+	if err != nil {
+		return fmt.Sprintf("there is no picture: %v", err)
+	}
+	return fmt.Sprintf("see %s (go test -artifacts keeps such pages among the test's artifacts)", path)
+}
+
+func drawIn(dir string, model porcupine.Model, info porcupine.LinearizationInfo) (path string, err error) {
 	f, err := os.CreateTemp(dir, "history-*.html")
 	if err != nil {
 		return "", err

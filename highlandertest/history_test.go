@@ -112,12 +112,29 @@ func TestHistories(t *testing.T) {
 
 func mustHavePicture(t *testing.T, said string) {
 	t.Helper()
-	_, path, ok := strings.Cut(strings.TrimSpace(said), "are not linearizable: see ")
+	_, path, ok := strings.Cut(said, "\nsee ")
+	path, hint, _ := strings.Cut(path, " ")
 	page, err := os.ReadFile(path)
-	if !ok || err != nil || !strings.Contains(string(page), "<html") {
+	if !ok || err != nil || !strings.Contains(string(page), "<html") || !strings.Contains(hint, "go test -artifacts") {
 		t.Errorf("it says %q; the picture: %v", said, err)
 	}
 	os.RemoveAll(strings.TrimSuffix(path, path[strings.LastIndexByte(path, '/'):]))
+}
+
+// What is wrong with a history can be read without the picture.
+func TestAHistorySaysWhichCallCannotBe(t *testing.T) {
+	h := history()
+	h.Do(0, "a", 1, func() (int, error) { return 1, nil })
+	h.Do(1, "a", 2, func() (int, error) { return 3, nil })
+	h.Do(2, "a", 4, func() (int, error) { return 5, nil }) // of a state in which what client 1 has added is lost
+	h.Do(3, "a", 0, func() (int, error) { return 5, nil })
+	tb := &recording{TB: t}
+	h.Check(tb)
+	said := tb.said.String()
+	if want := "the calls of \"a\" are not linearizable: the model can follow 2 of 4, until the state is 3, but then not this call of client 2: 4 → 5\n"; !strings.HasPrefix(said, want) {
+		t.Errorf("Check says %q, want %q", said, want)
+	}
+	mustHavePicture(t, said)
 }
 
 // What would take for ever to check fails, also where time stands still.
