@@ -33,9 +33,11 @@ type Capabilities struct {
 // What a store need not be able to do, and what it may forbid, is no error but is missing from the capabilities.
 func Check(ctx context.Context, store object.Store) (Capabilities, error) {
 	name := checkFolder + "/" + uuid.NewString()
-	if _, _, err := store.Get(ctx, name); !errors.Is(err, object.ErrNoBlob) {
-		return Capabilities{}, fmt.Errorf("the store does not say of a blob that is not there that it is not there, so that no new object could be made: %w",
-			errOr(err, "get "+name+": no error"))
+	switch _, _, err := store.Get(ctx, name); {
+	case err == nil:
+		return Capabilities{}, fmt.Errorf("the store does not say of a blob that is not there that it is not there, so that no new object could be made: get %s: no error", name)
+	case !errors.Is(err, object.ErrNoBlob):
+		return Capabilities{}, fmt.Errorf("the store cannot be reached, or does not let this node read: %w", err)
 	}
 	defer store.Delete(context.WithoutCancel(ctx), name, object.Condition{})
 	condition := object.IfAbsent()

@@ -63,12 +63,12 @@ func TestCheckRefusesStoresThatCannotBeTrusted(t *testing.T) {
 			}
 			return c, nil
 		}}, "8 of 8 writers won"},
-		"does not say that a blob is missing": {bentStore{get: func(b []byte, tag object.Tag, err error) ([]byte, object.Tag, error) {
-			if err != nil {
-				err = errors.New("403 forbidden")
-			}
-			return b, tag, err
-		}}, "could be made: 403 forbidden"},
+		"does not say that a blob is missing": {bentStore{get: func([]byte, object.Tag, error) ([]byte, object.Tag, error) {
+			return nil, "", nil
+		}}, "the store does not say of a blob that is not there"},
+		"lets nobody read": {bentStore{get: func(b []byte, tag object.Tag, err error) ([]byte, object.Tag, error) {
+			return b, tag, errors.New("403 forbidden")
+		}}, "does not let this node read: 403 forbidden"},
 		"tags change by themselves": {bentStore{get: func(b []byte, tag object.Tag, err error) ([]byte, object.Tag, error) {
 			return b, tag + "x", err
 		}}, "cannot be trusted"},
@@ -81,6 +81,16 @@ func TestCheckRefusesStoresThatCannotBeTrusted(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("a store that %s: %v; want it to say %q", name, err, c.want)
 		}
+	}
+}
+
+// A store that does not answer is not said to answer wrongly.
+func TestCheckOfAStoreThatCannotBeReached(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	unreachable := bentStore{Store: NewMemory(), get: func([]byte, object.Tag, error) ([]byte, object.Tag, error) { return nil, "", ctx.Err() }}
+	if _, err := Check(ctx, unreachable); !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "the store cannot be reached, or ") {
+		t.Error(err)
 	}
 }
 
