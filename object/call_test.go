@@ -177,7 +177,7 @@ func TestBadCallsAreRefused(t *testing.T) {
 				t.Errorf("owner of %q: %v, want %v", id, err, want)
 			}
 		}
-		if _, err := albums.On(n).Get(ctx, "a"); !errors.Is(err, object.ErrUnknownType) {
+		if _, err := albums.On(n).Get(ctx, "a"); !errors.Is(err, object.ErrUnknownType) || err.Error() != `unknown type "album": the node was opened without it: give its definition to Open` {
 			t.Error(err)
 		}
 		if err := albums.On(n).Put(ctx, "a", album{}); !errors.Is(err, object.ErrUnknownType) {

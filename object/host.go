@@ -410,8 +410,9 @@ func (h *Host) Owner(ctx context.Context, key Key) (m Member, ok bool, err error
 	return h.config.Registry.Owner(ctx, key)
 }
 
+// unknownType says that the node was opened without the type. Its name may be empty: then it is not known.
 func unknownType(node, name string) error {
-	return fmt.Errorf("%w %q: node %q was opened without it: give its definition to Open", ErrUnknownType, name, node)
+	return fmt.Errorf("%w %q: the %s was opened without it: give its definition to Open", ErrUnknownType, name, strings.TrimSpace("node "+node))
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
