@@ -286,6 +286,21 @@ func TestNobodyIsAskedWhenTheCallersTimeIsOver(t *testing.T) {
 	})
 }
 
+// What the last attempt has come to is not said again when it says no more than that the time was over.
+func TestAnUnknownOutcomeIsSaidOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("n")
+		w.mustAdd(n, 1, 1)
+		defer w.store.hold()()
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		_, err := n.add(ctx, 1).wait()
+		if want := "counter/a: outcome unknown, read it before trying again: context deadline exceeded"; !errors.Is(err, object.ErrUnknownOutcome) || err.Error() != want {
+			t.Errorf("it says %q, want %q", err, want)
+		}
+	})
+}
+
 // A node that was closed does not try again: neither one without a transport nor the last one of a cluster.
 func TestANodeThatIsClosedAsksNoMore(t *testing.T) {
 	for name, alone := range map[string]bool{"without a transport": true, "the last one": false} {

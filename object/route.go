@@ -180,6 +180,10 @@ func (w *way) ended(err error) error {
 	case w.doubt == nil:
 		return err
 	case w.ctx.Err() != nil:
+		over := unknown(w.r.Key, ended(w.ctx))
+		if w.last == nil || w.last.Error() == over.Error() { // it ended during the last attempt
+			return over
+		}
 		return unknown(w.r.Key, fmt.Errorf("%w; the last attempt: %v", ended(w.ctx), w.last))
 	case tooOld(w.first):
 		return unknown(w.r.Key, errTooOld)
