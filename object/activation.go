@@ -248,7 +248,10 @@ func decodeState(def *definition, r *Record) (state any, err error) {
 			err = fmt.Errorf("its state cannot be decoded: %v", p)
 		}
 	}()
-	if state, err = def.decode(r.Layout, r.State); err != nil {
+	state, err = def.decode(r.Layout, r.State)
+	if newer := newerIn(err); newer != nil {
+		return nil, newer
+	} else if err != nil {
 		return nil, fmt.Errorf("its state cannot be decoded as the program's type: %w", err)
 	}
 	return state, nil

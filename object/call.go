@@ -72,6 +72,9 @@ func (c Collection[S, ID]) snapshot(ctx context.Context, id ID) (*snapshot, erro
 	}
 	var state placed[S]
 	if err := c.typed.placed.decode(reply[n:], &state); err != nil {
+		if newer := newerIn(err); newer != nil {
+			err = newer
+		}
 		return nil, unavailable(key, err)
 	}
 	return &snapshot{state: &state.state, version: version}, nil

@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -58,4 +59,19 @@ func (r *Record) layout() uint32 {
 		return 0
 	}
 	return r.Layout
+}
+
+// A newerLayoutError says that a state is of a layout that came after this program.
+type newerLayoutError struct{ layout, reads uint32 }
+
+func (e *newerLayoutError) Error() string {
+	return fmt.Sprintf("its state has layout %d, this program reads up to %d: call the object through nodes that run a newer version", e.layout, e.reads)
+}
+
+// newerIn returns the newerLayoutError in err, nil if there is none: nothing is wrong with the bytes that a reader says more of.
+func newerIn(err error) error {
+	if newer := (*newerLayoutError)(nil); errors.As(err, &newer) {
+		return newer
+	}
+	return nil
 }

@@ -213,7 +213,7 @@ func (t *Type[S]) read(r *codec.Reader, c *Codec[S], layout uint32, s *S) {
 		c.read(r, s)
 		return
 	case layout > t.Layout:
-		r.Fail(fmt.Errorf("it has layout %d, this program reads up to %d: call the object through nodes that run a newer version", layout, t.Layout))
+		r.Fail(&newerLayoutError{layout, t.Layout})
 		return
 	}
 	for _, u := range t.Upgrades {

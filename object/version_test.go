@@ -423,7 +423,7 @@ func TestAPlacedStateIsReadByItsLayout(t *testing.T) {
 		w.mustAddAt(young, "x", 1)
 		w.serves, w.types = []string{}, []object.Definition{typ(1)}
 		client := w.node("client")
-		if _, err := typ(1).On(client).Get(ctx, "x"); !errors.Is(err, object.ErrUnavailable) || !strings.Contains(err.Error(), "layout 2, this program reads up to 1") {
+		if _, err := typ(1).On(client).Get(ctx, "x"); !errors.Is(err, object.ErrUnavailable) || err.Error() != newerLayout {
 			t.Error(err)
 		}
 		if err := typ(1).On(client).Put(ctx, "x", counter{7}); err != nil {
@@ -435,6 +435,24 @@ func TestAPlacedStateIsReadByItsLayout(t *testing.T) {
 		w.types = []object.Definition{typ(3)}
 		younger := w.node("younger")
 		if err := typ(3).On(younger).Put(ctx, "x", counter{8}); !errors.Is(err, object.ErrUnavailable) || !strings.Contains(err.Error(), "layout 3") {
+			t.Error(err)
+		}
+	})
+}
+
+const newerLayout = "counter/x: unavailable, nothing was changed: its state has layout 2, this program reads up to 1: call the object through nodes that run a newer version"
+
+// Nothing is wrong with a record of a newer program's: the error does not say that it cannot be decoded.
+func TestARecordOfANewerLayoutIsRefused(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.types = []object.Definition{layouts(2)}
+		young := w.node("young")
+		w.mustAddAt(young, "x", 1)
+		young.stop()
+		w.types = []object.Definition{layouts(1)}
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		if _, err := layouts(1).On(w.node("old")).Get(ctx, "x"); !errors.Is(err, object.ErrUnavailable) || err.Error() != newerLayout {
 			t.Error(err)
 		}
 	})
