@@ -146,25 +146,36 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Placement != object.Rendezvous && c.Placement != object.PreferLocal {
 		wrong = append(wrong, fmt.Errorf("Config.Placement is %d: use object.Rendezvous or object.PreferLocal", c.Placement))
 	}
-	if c.Lease < 10*time.Millisecond {
+	switch {
+	case c.Lease < 10*time.Millisecond: // the session timeout may be three of it
 		wrong = append(wrong, fmt.Errorf("Config.Lease is %v: make it 10 ms or more; 2 s is a good start", c.Lease))
-	}
-	if c.SessionTimeout <= c.Lease {
+	case c.SessionTimeout <= c.Lease:
 		wrong = append(wrong, fmt.Errorf("Config.SessionTimeout is %v: make it longer than Config.Lease (%v), best three times as long", c.SessionTimeout, c.Lease))
 	}
-	return c, errors.Join(wrong...)
+	return c, said(wrong...)
+}
+
+// said joins what the package says, each error on a line under its name.
+func said(errs ...error) error {
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("highlander: %w", err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Open opens a node that serves objects of the defined types. It returns when the node is ready for calls, or
-// with an error when that cannot be, or when ctx ends. Close or Drain the node when it is not needed any more.
+// with an error when that cannot be, or when ctx ends. Without a deadline it waits for ZooKeeper as long as that takes, and
+// says so in the log. Close or Drain the node when it is not needed any more.
 func Open(ctx context.Context, config Config, definitions ...object.Definition) (*Node, error) {
 	config, err := config.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("highlander: %w", err)
+		return nil, err
 	}
 	n := newNode(config)
 	if err := n.open(ctx, definitions); err != nil {
-		return nil, fmt.Errorf("highlander: %w", errors.Join(err, n.release()))
+		return nil, said(err, n.release())
 	}
 	return n, nil
 }
@@ -187,10 +198,13 @@ func (n *Node) open(ctx context.Context, definitions []object.Definition) (err e
 	if err = n.openRegistry(ctx); err != nil {
 		err = fmt.Errorf("Config.Registry: %w", err)
 	}
-	if failed := <-checked; failed != nil {
-		err = errors.Join(fmt.Errorf("Config.Store: %w", failed), err)
-	}
-	if err != nil {
+	failed := <-checked
+	switch {
+	case failed != nil && err != nil:
+		return fmt.Errorf("Config.Store: %w; %w", failed, err)
+	case failed != nil:
+		return fmt.Errorf("Config.Store: %w", failed)
+	case err != nil:
 		return err
 	}
 	if n.identity, err = meet(ctx, n.root, inStore(config.Store, n.store), n.wanted()); err != nil {
@@ -252,7 +266,7 @@ func AdoptStore(ctx context.Context, config Config) error {
 	config.ClientOnly = true
 	config, err := config.withDefaults()
 	if err != nil {
-		return fmt.Errorf("highlander: %w", err)
+		return err
 	}
 	n := newNode(config)
 	if n.store, err = persist.Open(ctx, config.Store); err == nil {

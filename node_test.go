@@ -1,9 +1,12 @@
 package highlander
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -12,8 +15,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/highlander-go/highlander/internal/parts"
 	"github.com/highlander-go/highlander/memregistry"
 	"github.com/highlander-go/highlander/object"
+	"github.com/highlander-go/highlander/persist"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -241,6 +246,55 @@ func TestOpenSaysWhatToChange(t *testing.T) {
 			t.Errorf("%s: %v; want it to say %q", name, err, c.want)
 		}
 	}
+}
+
+// What is wrong is said once, and of what the config says, not of what follows from it.
+func TestOpenSaysAllThatIsWrong(t *testing.T) {
+	for name, c := range map[string]struct {
+		config Config
+		want   string
+	}{
+		"a lease": {Config{Lease: -1}, "highlander: Config.Lease is -1ns: make it 10 ms or more; 2 s is a good start"},
+		"two things": {Config{Lease: -1, StateDir: "state"}, "highlander: Config.StateDir is for nodes on ZooKeeper: leave it out\n" +
+			"highlander: Config.Lease is -1ns: make it 10 ms or more; 2 s is a good start"},
+	} {
+		if _, err := Open(t.Context(), c.config); err == nil || err.Error() != c.want {
+			t.Errorf("%s: %v; want it to say %q", name, err, c.want)
+		}
+	}
+}
+
+// An unreachable is a store that nobody can reach.
+type unreachable struct{ persist.Store }
+
+func (unreachable) Get(context.Context, string) ([]byte, object.Tag, error) {
+	return nil, "", errors.New("the network is down")
+}
+
+// While ZooKeeper cannot be reached, the log says so now and then, and why.
+func TestOpenThatWaitsForZooKeeperSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 70*time.Second)
+		defer cancel()
+		given := parts.Parts{Store: unreachable{persist.NewMemory()}, DialRegistry: func(context.Context, string, string) (net.Conn, error) {
+			return nil, errors.New("connection refused")
+		}}
+		var log bytes.Buffer // who writes it is waited for
+		config := Config{Registry: "zk://127.0.0.1:2181/todo", ClientOnly: true, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		_, err := Open(parts.With(ctx, given), config)
+		if err == nil || !strings.HasPrefix(err.Error(), "highlander: Config.Store: ") || !strings.Contains(err.Error(), "; Config.Registry: ") {
+			t.Error(err)
+		}
+		var waiting []string
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, `level=WARN msg="still waiting for ZooKeeper" servers=[127.0.0.1:2181]`) && strings.Contains(line, "connection refused") {
+				waiting = append(waiting, line)
+			}
+		}
+		if len(waiting) != 3 { // after 5, 35 and 65 s
+			t.Errorf("it has said so %d times: %s", len(waiting), log.String())
+		}
+	})
 }
 
 func TestOpenEndsWithItsContext(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 
 // Options are what [New] can do without.
 type Options struct {
-	// Logger is told about connections, at level Debug. Nil: nobody is told.
+	// Logger is told about connections, at level Debug, and at level Warn that Open waits for a long time. Nil: nobody is told.
 	Logger *slog.Logger
 
 	// Dial opens a connection to host:port, until ctx ends; the host is an IP address. Nil: a [net.Dialer] does.
@@ -81,16 +81,29 @@ func (e *Ensemble) Open(ctx context.Context, timeout time.Duration, events func(
 		}
 		close(s.libraryDone)
 	}()
-	select {
-	case <-s.ready:
-		return s, nil
-	case <-ctx.Done():
-		cause := s.lastFailure()
-		s.quiet.Store(true)
-		s.end()
-		return nil, fmt.Errorf("zookeeper: no session from any of %v: %w; the last attempt: %w", e.servers, ctx.Err(), cause)
+	late := time.NewTimer(waitsQuietly)
+	defer late.Stop()
+	for {
+		select {
+		case <-s.ready:
+			return s, nil
+		case <-late.C:
+			e.log.Warn("still waiting for ZooKeeper", "servers", e.servers, "error", s.lastFailure())
+			late.Reset(waitsBetween)
+		case <-ctx.Done():
+			cause := s.lastFailure()
+			s.quiet.Store(true)
+			s.end()
+			return nil, fmt.Errorf("zookeeper: no session from any of %v: %w; the last attempt: %w", e.servers, ctx.Err(), cause)
+		}
 	}
 }
+
+// Open may be called without a deadline: how long it waits before the log says so for the first time, and then between one time and the next.
+const (
+	waitsQuietly = 5 * time.Second
+	waitsBetween = 30 * time.Second
+)
 
 // hosts gives the library one server after the other. Only the library's connecting goroutine uses it.
 type hosts struct {
