@@ -8,6 +8,7 @@
 //
 // Without packages it looks at the one in the current directory. What it reads and writes is described at package codegen. With -check it
 // writes nothing, lists the files that are stale, and fails if there are any. What is wrong with the source is reported as file:line:column, and then nothing is written.
+// That no type has //highlander:object is said, and is no error.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/highlander-go/highlander/codegen"
 )
@@ -41,6 +43,9 @@ func run(args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
+	if !slices.ContainsFunc(files, isCode) {
+		fmt.Fprintln(stderr, "no type has //highlander:object: put it into the doc comment of each struct that is the state of durable objects")
+	}
 	status := 0
 	for _, f := range files {
 		if !f.Stale() {
@@ -56,6 +61,9 @@ func run(args []string, stderr io.Writer) int {
 	}
 	return status
 }
+
+// isCode tells whether the file is Go code, which there is for each object, and not a lock or to be removed.
+func isCode(f codegen.File) bool { return f.Content != nil && filepath.Ext(f.Path) == ".go" }
 
 // relative is the path as seen from the current directory.
 func relative(path string) string {
