@@ -56,6 +56,41 @@ func TestAKilledNodeIsFollowedAfterItsLease(t *testing.T) {
 	})
 }
 
+// Whoever owns the object, and whether the node knows that or not, a call through a node that has ended says so, of that node and no other.
+func TestCallsThroughANodeThatHasEndedSayThatItIsClosed(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, c *highlandertest.Cluster, node int){
+		"killed":  func(_ *testing.T, c *highlandertest.Cluster, node int) { c.Kill(node) },
+		"closed":  func(_ *testing.T, c *highlandertest.Cluster, node int) { c.Node(node).Close() },
+		"drained": func(t *testing.T, c *highlandertest.Cluster, node int) { c.Node(node).Drain(t.Context()) },
+	} {
+		for _, nodes := range []int{1, 3} {
+			t.Run(fmt.Sprint(name, " of ", nodes), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c := highlandertest.Start(t, nodes, tallies)
+					call := func(id int) error {
+						_, err := bump.Call(t.Context(), tallies.On(c.Node(0)).Ref(fmt.Sprint(id)), 1)
+						return err
+					}
+					for id := range 10 { // some are owned by each
+						if err := call(id); err != nil {
+							t.Fatal(err)
+						}
+					}
+					end(t, c, 0)
+					for id := range 20 { // of half of them it knows nothing
+						_, read := tallies.On(c.Node(0)).Get(t.Context(), fmt.Sprint(id))
+						for _, err := range []error{read, call(id)} {
+							if !errors.Is(err, object.ErrClosed) || errors.Is(err, object.ErrUnavailable) || err.Error() != "node n0 is closed: the call had no effect, make it through another node" {
+								t.Errorf("a call of object %d: %v", id, err)
+							}
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
 // The first call of an object reads its record, each update puts one, and reads cost nothing. What a node asks for when it is opened does not count.
 func TestCost(t *testing.T) {
 	c := highlandertest.Start(t, 3, tallies)

@@ -10,7 +10,7 @@ const (
 
 // Kill ends the node as kill -9 ends a process: nobody is told. Others find its connections reset and its address refusing them; its sessions in the registry live on
 // until somebody suspects it or they time out, and who claims its objects waits for its lease. What it had sent to the store takes effect, or not, as the store has decided.
-// Calls that were made through it end with an error, and later ones with [object.ErrClosed]. Methods that do not heed their contexts are waited for, up to 10 s.
+// Calls that were made through it end with an error, and later ones with one that matches [object.ErrClosed] and names the node. Methods that do not heed their contexts are waited for, up to 10 s.
 func (c *Cluster) Kill(place int) {
 	c.t.Helper()
 	c.mustLive(place)

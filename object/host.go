@@ -342,7 +342,7 @@ func choose(all []*serving) (s *serving, full bool) {
 type closedError struct{ node string }
 
 func (e *closedError) Error() string {
-	return fmt.Sprintf("node %s is %v: the call had no effect", e.node, ErrClosed)
+	return fmt.Sprintf("node %s is %v: the call had no effect, make it through another node", e.node, ErrClosed)
 }
 func (e *closedError) Unwrap() error { return ErrClosed }
 

@@ -388,10 +388,15 @@ func (w *way) judge(at *Member, err error) error {
 	var refused *NotOwnerError
 	switch {
 	case !errors.As(err, &refused) || refused.Key != w.r.Key:
+		remote := (*RemoteError)(nil)
+		closed := errors.Is(err, ErrClosed) && !errors.As(err, &remote) // this node's transport is, if that was asked
 		if !w.uncertain(err) {
+			if closed && at != nil && h.closing.Load() == isClosed {
+				return &closedError{h.config.Node} // the transport's error names the node that it was to call
+			}
 			return err // the method's, or for another reason no other node's business
 		}
-		if remote := (*RemoteError)(nil); errors.Is(err, ErrClosed) && !errors.As(err, &remote) { // this node's transport is
+		if closed {
 			return w.ended(err)
 		}
 		w.last = opaque{err}
@@ -479,6 +484,9 @@ func (w *way) unreached(lost *UnreachableError) error {
 // pause waits for another round, unless there is no use in it or no time for it: then it returns why the call has failed.
 func (w *way) pause() error {
 	h := w.table.host
+	if w.doubt == nil && h.closing.Load() == isClosed && !isNested(w.ctx) { // what a drained node still runs may call others, as long as that goes well
+		return &closedError{h.config.Node}
+	}
 	if !w.hopeful {
 		return w.last
 	}
