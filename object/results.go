@@ -350,7 +350,6 @@ func (t *results) heed(n *Numbered) {
 			}
 			return gone
 		})
-		t.freed = t.freed || len(t.kept) < before
 		if c == nil && len(t.kept) < before {
 			c = t.grow()
 			c.id = n.ID.Caller

@@ -237,13 +237,7 @@ func (a *activation) run(w *work) {
 	if a.tell(w, o) {
 		return
 	}
-	o.phase = opStarted
-	if o.hasCalled() && tooOld(o.began) { // what it has called could be called twice
-		o.err = unknown(a.key(), errTooOld)
-		w.ran = append(w.ran, o)
-		return
-	}
-	w.running = o
+	w.running, o.phase = o, opStarted
 	base, scratch := base{w.state, w.carried, w.digest, w.size, w.exists, a.version}, w.scratch[:0]
 	if o.run == nil {
 		o.run = &o.first
