@@ -360,10 +360,14 @@ func TestWithRequestID(t *testing.T) {
 		if err := counters.On(a).Put(w.Context(), "a", counter{1}); err != nil {
 			t.Fatal(err)
 		}
-		if err := limit(b); err == nil || err.Error() != errAtLeast.Error() {
+		ctx := object.WithRequestID(w.Context(), "limited")
+		if _, err := addBelow.Call(ctx, counters.On(b).Ref("a"), 12); err == nil || err.Error() != errAtLeast.Error() {
 			t.Errorf("asked again: %v", err)
 		}
-		w.mustGet(a, 1)
+		if v, err := addBelow.Call(ctx, counters.On(b).Ref("a"), 12); v != 2 || err != nil {
+			t.Errorf("the next one, with the same argument: %d, %v", v, err)
+		}
+		w.mustGet(a, 2)
 	})
 }
 

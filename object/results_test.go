@@ -43,6 +43,32 @@ func FuzzResults(f *testing.F) {
 	})
 }
 
+// It is noted when something was let go since the last encoding, which may be all there is until the next put.
+func TestWhatIsFreedIsNoted(t *testing.T) {
+	var r results
+	n := Numbered{ID: RequestID{Caller: uuid.New(), Number: 1}, Floor: 1}
+	r.add(&n, oneResult)
+	steps := []struct {
+		name string
+		do   func()
+		want bool
+	}{
+		{"encoded", func() { r.encode() }, false},
+		{"the same floor", func() { r.heed(&n) }, false},
+		{"a higher one", func() { r.heed(&Numbered{ID: n.ID, Floor: 2}) }, true},
+		{"encoded again", func() { r.encode() }, false},
+		{"nothing below it", func() { r.heed(&Numbered{ID: n.ID, Floor: 3}) }, false},
+		{"made old", func() { r.age() }, true},
+		{"encoded as old", func() { r.encode() }, false},
+		{"heard of again", func() { r.heed(&n) }, true},
+	}
+	for _, s := range steps {
+		if s.do(); r.freed != s.want {
+			t.Errorf("%s: %v", s.name, r.freed)
+		}
+	}
+}
+
 // A number is below the floor, or below all that is on its way, only when its update is over.
 func TestFlights(t *testing.T) {
 	var f flights
