@@ -224,10 +224,10 @@ func (x *torture) pid(c *servers.Container) (pid int, err error) {
 
 // inside runs a command of this machine in the network of a process, and returns what it says: nothing when the process is gone, and its network with it.
 func inside(pid int, command string) (string, error) {
-	if syscall.Kill(pid, 0) != nil {
+	out, err := exec.Command("nsenter", append([]string{"-t", strconv.Itoa(pid), "-n"}, strings.Fields(command)...)...).CombinedOutput()
+	if _, gone := os.Stat(fmt.Sprintf("/proc/%d/ns/net", pid)); gone != nil {
 		return "", nil
 	}
-	out, err := exec.Command("nsenter", append([]string{"-t", strconv.Itoa(pid), "-n"}, strings.Fields(command)...)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: %s", command, err, out)
 	}
