@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/highlander-go/highlander/internal/zk/zkserver"
 )
 
 // build builds a program, with the race detector if the test was, out of a package of the module in the folder given, and returns its path in dir.
@@ -156,16 +158,7 @@ func (n *node) wait() int {
 func (n *node) pause() {
 	n.t.Helper()
 	n.signal(syscall.SIGSTOP)
-	eventually(n.t, time.Minute, "the process is frozen", func() error {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid)) // none but on Linux
-		for _, thread := range threads {
-			stat, err := os.ReadFile(thread)
-			if err == nil && !strings.Contains(string(stat), ") T ") { // pid (name) state ...
-				return fmt.Errorf("%s: %s", thread, stat)
-			}
-		}
-		return err
-	})
+	eventually(n.t, time.Minute, "the process is frozen", func() error { return zkserver.Frozen(n.cmd.Process.Pid) })
 }
 
 func (n *node) resume() { n.t.Helper(); n.signal(syscall.SIGCONT) }

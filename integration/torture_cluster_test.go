@@ -19,6 +19,7 @@ import (
 
 	"github.com/highlander-go/highlander/integration/faults"
 	"github.com/highlander-go/highlander/integration/servers"
+	"github.com/highlander-go/highlander/internal/zk/zkserver"
 )
 
 // Of the nodes under torture: short, so that faults follow each other quickly.
@@ -249,15 +250,7 @@ func (x *torture) freeze(c *servers.Container) (thaw func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() error { return syscall.Kill(pid, syscall.SIGCONT) }, x.until("a process is frozen", func() error {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-		for _, thread := range threads {
-			if stat, err := os.ReadFile(thread); err == nil && !strings.Contains(string(stat), ") T ") {
-				return fmt.Errorf("%s: %s", thread, stat)
-			}
-		}
-		return err
-	})
+	return func() error { return syscall.Kill(pid, syscall.SIGCONT) }, x.until("a process is frozen", func() error { return zkserver.Frozen(pid) })
 }
 
 // others are the addresses of all nodes but one.

@@ -154,8 +154,32 @@ func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 // Kill ends the server with SIGKILL.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
-// Pause freezes the server: its connections stay open, and nothing answers.
-func (s *Server) Pause(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+// Pause freezes the server: its connections stay open, and nothing answers. It returns when all threads have stopped: on a busy machine some
+// go on for a while after the signal.
+func (s *Server) Pause(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGSTOP)
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(time.Millisecond) {
+		err := Frozen(s.cmd.Process.Pid)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the ZooKeeper server %s does not stop: %v", s.addr, err)
+		}
+	}
+}
+
+// Frozen returns an error as long as a thread of the process goes on after SIGSTOP; only Linux tells.
+func Frozen(pid int) error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, thread := range threads {
+		if stat, err := os.ReadFile(thread); err == nil && !strings.Contains(string(stat), ") T ") { // pid (name) state ...
+			return fmt.Errorf("%s: %s", thread, stat)
+		}
+	}
+	return err
+}
 
 // Resume ends a pause.
 func (s *Server) Resume(t testing.TB) { s.signal(t, syscall.SIGCONT) }
