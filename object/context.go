@@ -149,12 +149,13 @@ func (c *updateContext) scope() *requestScope {
 // call notes that the update calls another one, unless it was given up: its caller may have been told that nothing was changed. So it may, elsewhere,
 // when the lease has lapsed: this node may have stood still for long.
 func (c *updateContext) call() error {
+	valid := c.lease == nil || c.lease.Valid()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.void {
 		return unavailable(Key{c.table.def.name, c.id}, errors.New("it was given up while it ran, and calls others no more"))
 	}
-	if c.lease != nil && !c.lease.Valid() {
+	if !valid {
 		return fmt.Errorf("%v: it calls no others: %w", Key{c.table.def.name, c.id}, ErrNoLease)
 	}
 	c.calls++
