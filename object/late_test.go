@@ -275,7 +275,6 @@ func TestAnOwnerThatStandsStillAfterItsPut(t *testing.T) {
 
 // A method takes the backup when the primary is not to be had. A second attempt must not be told so of a primary which the first has changed.
 func TestACallThatIsMadeAgainIsNotTakenForOneWithoutEffect(t *testing.T) {
-	var a *node
 	either := object.Update("Either", func(ctx context.Context, c *counter, _ object.None) (int64, error) {
 		node := object.From(ctx)
 		_, err := add.Call(ctx, counters.On(node).Ref("primary"), 1)
@@ -287,7 +286,7 @@ func TestACallThatIsMadeAgainIsNotTakenForOneWithoutEffect(t *testing.T) {
 	})
 	outer := &object.Type[counter]{Name: "outer", Codec: counterCodec, Methods: []object.Method[counter]{either}}
 	inWorld(t, func(w *world) {
-		a = w.node("a")
+		a := w.node("a")
 		b, client := w.node("b"), w.node("client")
 		for _, id := range []string{"primary", "backup"} {
 			if _, err := add.Call(w.Context(), counters.On(b).Ref(id), 10); err != nil {
@@ -313,16 +312,7 @@ func TestACallThatIsMadeAgainIsNotTakenForOneWithoutEffect(t *testing.T) {
 			}
 			return deliver()
 		}
-		hold := true
-		w.store.onCommit = func(ctx context.Context, n int, commit func() (object.Tag, error)) (object.Tag, error) {
-			if w.store.puts[n].key.Type == "outer" && hold { // a is lost before its put
-				hold = false
-				w.registry.Expire(a.id)
-				<-ctx.Done()
-				return "", ctx.Err()
-			}
-			return commit()
-		}
+		w.loseBeforePut(a, "outer")
 		v, err := either.Call(w.Context(), outer.On(client).Ref("x"), object.None{})
 		p, _ := counters.On(b).Get(w.Context(), "primary")
 		q, _ := counters.On(b).Get(w.Context(), "backup")
@@ -380,7 +370,6 @@ func aLongUpdate(t *testing.T, here bool) {
 
 // A method makes a call again that had no effect. When the update runs again it is still one call.
 func TestAMethodThatBacksOff(t *testing.T) {
-	var a *node
 	relay := object.Update("Relay", func(ctx context.Context, c *counter, to string) (int64, error) {
 		for {
 			_, err := add.Call(ctx, counters.On(object.From(ctx)).Ref(to), 1)
@@ -394,7 +383,7 @@ func TestAMethodThatBacksOff(t *testing.T) {
 	})
 	outer := &object.Type[counter]{Name: "outer", Codec: counterCodec, Methods: []object.Method[counter]{relay}}
 	inWorld(t, func(w *world) {
-		a = w.node("a")
+		a := w.node("a")
 		b, client := w.node("b"), w.node("client")
 		w.mustAdd(b, 10, 10)
 		if _, err := outer.On(a).Get(w.Context(), "x"); err != nil {
@@ -420,16 +409,7 @@ func TestAMethodThatBacksOff(t *testing.T) {
 			synctest.Wait()
 			return nil, lost(to)
 		}
-		hold := true
-		w.store.onCommit = func(ctx context.Context, n int, commit func() (object.Tag, error)) (object.Tag, error) {
-			if w.store.puts[n].key.Type == "outer" && hold { // a is lost before its put
-				hold = false
-				w.registry.Expire(a.id)
-				<-ctx.Done()
-				return "", ctx.Err()
-			}
-			return commit()
-		}
+		w.loseBeforePut(a, "outer")
 		if v, err := relay.Call(w.Context(), outer.On(client).Ref("x"), "a"); v != 1 || err != nil {
 			t.Errorf("%d, %v", v, err)
 		}
@@ -567,4 +547,18 @@ func TestACallOfTheSameNodeThatIsMadeAgain(t *testing.T) {
 			t.Errorf("%d, %v; backup %d", v, err, backup.Value)
 		}
 	}, typ)
+}
+
+// loseBeforePut has the node lose its session when it is about to put an object of the type for the next time.
+func (w *world) loseBeforePut(n *node, typ string) {
+	lost := false
+	w.store.onCommit = func(ctx context.Context, i int, commit func() (object.Tag, error)) (object.Tag, error) {
+		if lost || w.store.puts[i].key.Type != typ {
+			return commit()
+		}
+		lost = true
+		w.registry.Expire(n.id)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
 }
