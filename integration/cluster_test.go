@@ -208,16 +208,24 @@ func TestEveryNodeReachesEveryObject(t *testing.T) {
 		for _, n := range nodes {
 			n.add(id, 1)
 		}
-		first, err := nodes[0].where(id)
-		must(t, err)
+		var first ownership
+		eventually(t, time.Minute, "the server of "+nodes[0].name+" has heard of the owner", func() (err error) {
+			if first, err = nodes[0].where(id); err == nil && !first.Live {
+				err = errors.New("nobody owns it")
+			}
+			return err
+		})
 		owners[first.Node] = true
 		for _, n := range nodes {
 			if value := n.value(id); value != 3 {
 				t.Errorf("%s is %d when %s is asked, want 3", id, value, n.name)
 			}
-			if o, err := n.where(id); o != first || err != nil {
-				t.Errorf("%s is at %+v, %v when %s is asked, and at %+v when n1 is", id, o, err, n.name, first)
-			}
+			eventually(t, time.Minute, "all say the same", func() error {
+				if o, err := n.where(id); o != first || err != nil {
+					return fmt.Errorf("%s is at %+v, %v when %s is asked, and at %+v when n1 is", id, o, err, n.name, first)
+				}
+				return nil
+			})
 		}
 	}
 	if len(owners) != len(nodes) {

@@ -252,6 +252,7 @@ func request(ctx context.Context, user, key, method, url, body string) (status i
 	}
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
+		r.GetBody = nil // or net/http sends it again by itself, and says that nobody listens when the node has been killed after the first time
 	}
 	if user != "" {
 		r.Header.Set("X-User", user)
