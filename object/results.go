@@ -15,8 +15,8 @@ import (
 // Limits of what a record keeps of recent updates, in bytes.
 const (
 	maxResult  = 4 << 10   // of one result; of a longer one it is only kept that the update was made
-	maxResults = 40 << 10  // of what hosts may still ask for; beyond it results are not kept, and a little further updates are refused
-	maxKept    = 256 << 10 // of updates by other objects' updates, and of those with ids from outside
+	maxResults = 40 << 10  // of what hosts may still ask for; beyond it results are not kept, and a little further updates are refused, see isFull
+	maxKept    = 256 << 10 // of updates by other objects' updates, and of those with ids from outside; see isFull
 )
 
 // ageAfter is how many seconds after they were last made old results are made old again even if the object has not been awake for keepResults since. It is much more,
@@ -68,6 +68,17 @@ const (
 	keptBytes   = 48
 )
 
+func (r *result) size() int     { return resultBytes + len(r.outcome) }
+func (k *keptResult) size() int { return keptBytes + len(k.outcome) }
+
+// size is that of its results.
+func (c *callerResults) size() (size int) {
+	for i := range c.all {
+		size += c.all[i].size()
+	}
+	return size
+}
+
 // read takes what a record has. The outcomes share memory with what is read.
 func (t *results) read(r *codec.Reader) {
 	for i := range r.Fields() {
@@ -105,7 +116,7 @@ func (t *results) readCaller(r *codec.Reader) {
 					codec.ReadUint(r, &number)
 				} else {
 					c.all = append(c.all, result{c.floor + number, r.Raw()})
-					t.size += resultBytes + len(c.all[len(c.all)-1].outcome)
+					t.size += c.all[len(c.all)-1].size()
 				}
 			}
 		case 4:
@@ -137,7 +148,7 @@ func (t *results) readKept(r *codec.Reader) {
 		}
 	}
 	t.kept = append(t.kept, k)
-	t.keeps += keptBytes + len(k.outcome)
+	t.keeps += k.size()
 }
 
 // grow adds a caller. It takes the memory of one that was there before.
@@ -239,14 +250,11 @@ func (t *results) age() {
 	t.size, t.keeps = 0, 0
 	for i := range t.callers {
 		t.callers[i].old = true
-		t.size += callerBytes
-		for _, r := range t.callers[i].all {
-			t.size += resultBytes + len(r.outcome)
-		}
+		t.size += callerBytes + t.callers[i].size()
 	}
 	for i := range t.kept {
 		t.kept[i].old = true
-		t.keeps += keptBytes + len(t.kept[i].outcome)
+		t.keeps += t.kept[i].size()
 	}
 }
 
@@ -319,7 +327,7 @@ func (t *results) keptFor(n *Numbered) func() int {
 	return func() (size int) {
 		for _, k := range t.kept {
 			if k.id.Number == 0 && n.ID.Number == 0 || k.id.Number > 0 && k.id.Caller == n.ID.Caller {
-				size += keptBytes + len(k.outcome)
+				size += k.size()
 			}
 		}
 		return size
@@ -330,9 +338,7 @@ func (t *results) keptFor(n *Numbered) func() int {
 func (t *results) sizeOf(n *Numbered) func() int {
 	return func() (size int) {
 		if c := t.caller(n.ID.Caller); c != nil {
-			for _, r := range c.all {
-				size += resultBytes + len(r.outcome)
-			}
+			size = c.size()
 		}
 		return size
 	}
@@ -346,7 +352,7 @@ func (t *results) heed(n *Numbered) {
 		t.kept = slices.DeleteFunc(t.kept, func(k keptResult) bool {
 			gone := k.id.Caller == n.ID.Caller && k.id.Number > 0 && k.id.Number < n.Below
 			if gone {
-				t.keeps -= keptBytes + len(k.outcome)
+				t.keeps -= k.size()
 			}
 			return gone
 		})
@@ -364,9 +370,7 @@ func (t *results) heed(n *Numbered) {
 
 // clear lets go of all of c's results.
 func (t *results) clear(c *callerResults) {
-	for _, r := range c.all {
-		t.size -= resultBytes + len(r.outcome)
-	}
+	t.size -= c.size()
 	c.all = c.all[:0]
 }
 
@@ -376,7 +380,7 @@ func (t *results) trim() {
 		c := &t.callers[i]
 		gone, _ := slices.BinarySearchFunc(c.all, c.floor, byNumber)
 		for _, r := range c.all[:gone] {
-			t.size -= resultBytes + len(r.outcome)
+			t.size -= r.size()
 		}
 		c.all = slices.Delete(c.all, 0, gone)
 	}
@@ -419,7 +423,7 @@ func (t *results) forget(host uuid.UUID, ops []*op) {
 			continue
 		}
 		if i, found := slices.BinarySearchFunc(c.all, o.ID.Number, byNumber); found {
-			t.size -= resultBytes + len(c.all[i].outcome)
+			t.size -= c.all[i].size()
 			c.all[i].outcome = nil
 		}
 	}
