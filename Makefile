@@ -3,12 +3,15 @@ GO ?= go
 
 .PHONY: test integration kills lists failover drain crowd election freezes upgrade torture check bench crash stress sim codegen fuzz todo cluster cluster-down
 
-# Tests that count bytes and allocations, which the race detector distorts, the model, and the simulation, whose runs it makes differ; then all tests, under it.
+# Tests that count bytes and allocations, which the race detector distorts; the model and others of one long sequence, and what compiles, which it makes many
+# times slower; the simulation, whose runs it makes differ; then all the rest, under it.
+compilers = /cmd/objgen /codegen
 test:
-	$(GO) test -run 'Alloc|Bytes|Model' ./object ./persist ./transport ./internal/sample
-	$(GO) test -timeout 30m ./internal/sim
-	$(GO) test -timeout 20m -run TestSeeds ./internal/sim -seeds 2000
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -run 'Alloc|Bytes|Model|ManyCallers|OneCaller|TooManyRequestIDs' ./object ./persist ./transport ./internal/sample
+	$(GO) test -timeout 30m -skip '^TestSeeds$$' ./internal/sim
+	@$(MAKE) --no-print-directory sim SEEDS=2000
+	$(GO) test -timeout 15m $(compilers:%=.%)
+	$(GO) test -race -p 3 -timeout 15m $$($(GO) list ./... | grep -v $(compilers:%=-e '%$$'))
 	@$(MAKE) --no-print-directory integration
 
 # Tests on real ZooKeeper and S3 servers: containers, or those that HIGHLANDER_TEST_ZOOKEEPER and HIGHLANDER_TEST_S3 name.

@@ -174,6 +174,8 @@ func meetOnce(ctx context.Context, root *place, store place, want identity) (i i
 	case rooted == nil && stored == nil:
 		want.Cluster, want.Generation, want.Founding = uuid.New(), 1, true
 		return i, false, root.write(ctx, want, rootTag)
+	case rooted == nil && !stored.fits(want):
+		return settle(ctx, store, *stored, tag, want) // which says so: adopting it would be no help
 	case rooted == nil:
 		return i, true, fmt.Errorf("the %s is new, but the %s is used by %v: is one of them the wrong one? If ZooKeeper has lost its data, stop all nodes and call highlander.AdoptStore once",
 			root.name, store.name, stored)
@@ -237,6 +239,8 @@ func adopt(ctx context.Context, root, store place, wait func(ctx context.Context
 		return err
 	case stored == nil:
 		return fmt.Errorf("the %s is empty: there is nothing to adopt, open a node as usual", store.name)
+	case !stored.fits(ours(registryZooKeeper, lease)):
+		return fmt.Errorf("the %s is used by %v, which no node on ZooKeeper can work in: it cannot be adopted", store.name, stored)
 	case rooted != nil && !rooted.Founding && rooted.Cluster != stored.Cluster:
 		return fmt.Errorf("the %s is used by %v: it cannot adopt the %s, which is used by %v", root.name, rooted, store.name, stored)
 	}

@@ -203,3 +203,21 @@ func TestNodesLookAgain(t *testing.T) {
 		t.Errorf("what cannot be read has not changed: %v", err)
 	}
 }
+
+// What no node on ZooKeeper could use is not adopted, nor does an error say to: the root would be spoilt, and the nodes that use the store would stop.
+func TestAStoreOfAProcessIsNotAdopted(t *testing.T) {
+	root, store := new(fakeRoot), inStore("s", persist.NewMemory())
+	before := mustMeet(t, nil, store, ours(registryProcess, time.Second))
+	_, err := meet(t.Context(), root.place("r"), store, zkWant)
+	refused(t, err, "s", "registry process")
+	if strings.Contains(err.Error(), "AdoptStore") {
+		t.Error(err)
+	}
+	refused(t, adopt(t.Context(), *root.place("r"), store, root.wait, time.Second), "s", "registry process")
+	if root.data != nil {
+		t.Errorf("the root holds %s", root.data)
+	}
+	if err := changed(t.Context(), nil, store, before); err != nil {
+		t.Error(err)
+	}
+}

@@ -167,7 +167,9 @@ func (n *Node) serve(ctx context.Context, ready func()) (err error) {
 		}
 		branches = append(branches, b)
 		running.Go(func() {
-			if err := tree.Run(ctx, ready); err != nil {
+			defer b.retire() // also a session that was lost: its objects have been torn down, and nobody need wait for its lease
+			err := tree.Run(ctx, ready)
+			if err != nil && (ctx.Err() == nil || errors.Is(err, supervisor.ErrNotStopped)) { // else it says what was lost just as it was to stop
 				select {
 				case failed <- err:
 				default:
@@ -294,8 +296,7 @@ func (b *branch) runSession(ctx context.Context, ready func()) error {
 	ready()
 	select {
 	case <-ctx.Done():
-		b.retire()
-		return nil
+		return nil // it is retired with the branch
 	case <-session.Lease().Done():
 		return fmt.Errorf("the session was lost: %w: %w", object.ErrUnavailable, session.Lease().Err())
 	}

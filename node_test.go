@@ -325,3 +325,62 @@ func TestOnlyARootInZooKeeperAdoptsAStore(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A node that is closed between two sessions has torn the lost one down: nobody need wait for it.
+func TestANodeThatIsClosedBetweenTwoSessionsIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := memregistry.New(memregistry.Options{})
+		defer r.Close()
+		store := persist.NewMemory()
+		open := func() *Node {
+			n, err := Open(parts.With(t.Context(), parts.Parts{Registry: r, Store: store}), Config{}, tallies)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		a := open()
+		if _, err := bump.Call(t.Context(), tallies.On(a).Ref("x"), 1); err != nil {
+			t.Fatal(err)
+		}
+		m, _, err := r.Owner(t.Context(), object.Key{Type: "tally", ID: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Expire(m.Incarnation)
+		synctest.Wait() // the session has ended, and the next one has not begun
+		a.Close()
+		b := open()
+		defer b.Close()
+		start := time.Now()
+		if v, err := bump.Call(t.Context(), tallies.On(b).Ref("x"), 1); v != 2 || err != nil {
+			t.Fatal(v, err)
+		}
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("the next owner has waited for %v", took)
+		}
+	})
+}
+
+// A session that is lost as its node is closed is no reason why the node has stopped.
+func TestANodeThatIsClosedAsItsSessionIsLostHasNoError(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			r := memregistry.New(memregistry.Options{})
+			defer r.Close()
+			n, err := Open(parts.With(t.Context(), parts.Parts{Registry: r}), Config{}, tallies)
+			if err != nil {
+				t.Fatal(err)
+			}
+			members, err := r.Members(t.Context())
+			if err != nil || len(members) != 1 {
+				t.Fatal(members, err)
+			}
+			r.Expire(members[0].Incarnation)
+			n.Close()
+			if err := n.Err(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

@@ -249,9 +249,13 @@ func (c *Cluster) times(config highlander.Config) (lease, timeout time.Duration)
 func (c *Cluster) Owner(typ, id string) int {
 	c.t.Helper()
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	places := make([]place, len(c.places))
+	for i, p := range c.places {
+		places[i] = *p
+	}
+	c.mu.Unlock() // who is asked may be paused now, and Resume needs it
 	var last error
-	for _, asked := range c.places {
+	for _, asked := range places {
 		if asked.node == nil { // it is being opened
 			continue
 		}
@@ -267,7 +271,7 @@ func (c *Cluster) Owner(typ, id string) int {
 		if last = err; err != nil {
 			continue
 		}
-		for i, p := range c.places {
+		for i, p := range places {
 			if ok && p.config.Name == m.Name {
 				return i
 			}

@@ -23,7 +23,7 @@ type Model[S, I, O any] struct {
 	Init S
 
 	// Step says what a call makes of the state and what is answered. It must not change what state and in refer to. An error is one that the application defines, such as
-	// ErrOverdrawn: the call must have failed with one that matches it. It is what the object's methods do, in as few lines as it takes, and without what does
+	// ErrOverdrawn: the call must have failed with one that matches it, and has changed nothing: next does not count then. It is what the object's methods do, in as few lines as it takes, and without what does
 	// not matter to the test.
 	Step func(state S, in I) (next S, out O, err error)
 
@@ -175,6 +175,9 @@ func (m Model[S, I, O]) porcupine() porcupine.Model {
 		Init: func() any { return m.Init },
 		Step: func(state, input, output any) (bool, any) {
 			next, out, err := m.Step(state.(S), input.(I))
+			if err != nil {
+				next = state.(S)
+			}
 			got := output.(recorded[I, O])
 			switch {
 			case got.end == 0:

@@ -209,3 +209,21 @@ func TestObjectsAreLinearizableThroughFaults(t *testing.T) {
 		h.Check(t)
 	})
 }
+
+var errOverdrawn = errors.New("overdrawn")
+
+// A call that fails changes nothing, whatever state Step returns beside the error: a zero one is what Go programs return there.
+func TestACallThatFailsLeavesTheState(t *testing.T) {
+	h := highlandertest.NewHistory(highlandertest.Model[int, int, int]{
+		Step: func(state, by int) (int, int, error) {
+			if state+by < 0 {
+				return 0, 0, errOverdrawn
+			}
+			return state + by, state + by, nil
+		},
+	})
+	h.Do(0, "a", 5, func() (int, error) { return 5, nil })
+	h.Do(0, "a", -6, func() (int, error) { return 0, errOverdrawn })
+	h.Do(0, "a", -1, func() (int, error) { return 4, nil })
+	h.Check(t)
+}

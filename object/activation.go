@@ -303,7 +303,7 @@ func (a *activation) end(cause error) bool {
 
 // undone is what o is told when it has not changed the object. What it has called may have changed: then it must be tried again under the same id.
 func (a *activation) undone(o *op, cause error) error {
-	if o.hasCalled() {
+	if o.hasCalled() || o.told {
 		return unknown(a.key(), cause)
 	}
 	return unavailable(a.key(), cause)

@@ -38,7 +38,8 @@ func (c Collection[S, ID]) Get(ctx context.Context, id ID) (S, error) {
 }
 
 // GetVersion is [Collection.Get] and the state's version, 0 if it was never written. Each write raises the
-// version by one, a deletion too; updates that were made together share a write.
+// version by one, a deletion too; updates that were made together share a write. An update that has failed is written, too, if it was called with an
+// id of [WithRequestID], or may have run before: that it has failed must not be forgotten.
 func (c Collection[S, ID]) GetVersion(ctx context.Context, id ID) (S, uint64, error) {
 	snap, err := c.snapshot(ctx, id)
 	if err != nil {
@@ -88,7 +89,7 @@ func (c Collection[S, ID]) Put(ctx context.Context, id ID, state S) error {
 }
 
 // PutIf is [Collection.Put] if the object's version is still version, as [Collection.GetVersion] gave it (0:
-// never written). Otherwise nothing changes, and the error matches [ErrVersion].
+// there is no record). Otherwise nothing changes, and the error matches [ErrVersion].
 func (c Collection[S, ID]) PutIf(ctx context.Context, id ID, version uint64, state S) error {
 	return c.put(ctx, id, state, PutMode{Creates: true, Conditional: true, Version: version})
 }

@@ -61,8 +61,9 @@ type Host struct {
 	flights flights
 
 	mu       sync.Mutex
-	servings []*serving // by session; the slice is replaced, not changed
-	changed  watch      // for servings and closing
+	servings []*serving    // by session; the slice is replaced, not changed
+	begun    atomic.Uint64 // servings that there have been
+	changed  watch         // for servings and closing
 
 	adding  sync.RWMutex // held for reading while an object is added
 	closing atomic.Int32 // one of the constants below; raised while no object is being added
@@ -146,6 +147,7 @@ type serving struct {
 	tasks   chan *activation // hands objects to workers that are idle
 	idle    atomic.Int32     // workers that wait for a task
 	ended   bool             // no object is added any more; guarded by the host's adding
+	nth     uint64           // of the host's servings, in the order in which they began, which need not be that of their sessions' numbers
 }
 
 // stepTimeout bounds each step that lets an object go: what is not over by then is given up.
@@ -262,9 +264,10 @@ func waitFor(group *sync.WaitGroup, limit time.Duration) bool {
 }
 
 func (h *Host) serve(s *serving) {
-	h.self.Store(&s.member)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.self.Store(&s.member)
+	s.nth = h.begun.Add(1)
 	h.servings = append(slices.Clone(h.servings), s)
 	slices.SortStableFunc(h.servings, func(a, b *serving) int { return a.member.Session - b.member.Session })
 	h.changed.wake()

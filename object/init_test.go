@@ -70,6 +70,23 @@ func TestInitMakesWhatWasNeverWritten(t *testing.T) {
 	}, imported)
 }
 
+// So does one that is deleted before anything of it was stored.
+func TestWhatInitHasNotMadeStaysDeleted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		db := &legacy{values: map[string]int64{}}
+		w.env = db
+		c := imported.On(w.node("n"))
+		if err := c.Delete(w.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		w.letGo()
+		db.values["x"] = 10
+		if s, err := c.Get(w.Context(), "x"); s.Value != 1 || err != nil {
+			t.Error(s, err)
+		}
+	}, imported)
+}
+
 // An update is compared with what Init has made, not with the defaults.
 func TestTheDefaultsAreAChangeOfWhatInitMakes(t *testing.T) {
 	inWorld(t, func(w *world) {

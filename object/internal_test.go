@@ -332,6 +332,7 @@ func TestACallThatComesAsTheNodeBeginsToServe(t *testing.T) {
 	script(t, func(t *testing.T, h *Host, _ *serving, _ *scriptedSession, gate chan struct{}) {
 		close(gate)
 		h.self.Store(nil)
+		h.begun.Store(0)
 		_, err := h.Handle(t.Context(), &Request{Key: Key{"shaped", "x"}, Method: putName, Mode: PutMode{Creates: true}, Args: []byte{0x92, 0, 0x91, 1}})
 		if err != nil {
 			t.Error(err)
@@ -370,6 +371,40 @@ func TestWhatIsAdoptedIsNotSettled(t *testing.T) {
 		a.mu.Unlock()
 		if n := kept(); n != 1 {
 			t.Errorf("%d results are kept of a record that was adopted, want 1", n)
+		}
+	})
+}
+
+// The queue of an object for which somebody always waits does not grow with the updates that were made.
+func TestTheQueueOfABusyObjectStaysShort(t *testing.T) {
+	slow := Update("Slow", func(_ context.Context, n *number, _ None) (None, error) {
+		time.Sleep(time.Millisecond)
+		n.N++
+		return None{}, nil
+	})
+	script(t, func(t *testing.T, h *Host, _ *serving, _ *scriptedSession, gate chan struct{}) {
+		close(gate)
+		most := 0
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				for range 200 {
+					if _, err := slow.Call(t.Context(), numbers.On(h).Ref("a"), None{}); err != nil {
+						t.Error(err)
+						return
+					}
+					a := h.types["number"].lookup("a")
+					a.mu.Lock()
+					if w := a.work; w != nil {
+						most = max(most, cap(w.queue))
+					}
+					a.mu.Unlock()
+				}
+			})
+		}
+		group.Wait()
+		if most > 64 {
+			t.Errorf("room for %d updates, of which 4 at most were waiting", most)
 		}
 	})
 }

@@ -234,7 +234,7 @@ func bothBury(m *model)     { m.burials = 1<<0 | 1<<1 }
 
 // The rules, unbroken, let nothing wrong happen in any state that the models can reach.
 func TestModelsAreExploredCompletely(t *testing.T) {
-	skipRaced(t)
+	SkipRaced(t)
 	var mu sync.Mutex
 	heard := make(map[string]bool)
 	missing := 0
@@ -288,7 +288,7 @@ func TestModelsAreExploredCompletely(t *testing.T) {
 
 // Each variant is found, or what finds nothing in the rules could find nothing at all. With -v its story is told.
 func TestModelFindsBrokenVariants(t *testing.T) {
-	skipRaced(t)
+	SkipRaced(t)
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
@@ -325,8 +325,9 @@ func TestModelTellsStories(t *testing.T) {
 	}
 }
 
-func skipRaced(t *testing.T) {
+// SkipRaced skips a long test with next to nothing at the same time. make test runs those without the race detector, too.
+func SkipRaced(t *testing.T) {
 	if RaceDetector {
-		t.Skip("a search has one goroutine: once without the race detector is enough")
+		t.Skip("it would take minutes, and has next to nothing at the same time: once without the race detector is enough")
 	}
 }

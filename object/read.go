@@ -17,7 +17,8 @@ type ReadMethod[S, A, R any] struct {
 }
 
 // Read makes a read method. run is given the committed state itself, which others read at the same time: it
-// must not change anything in it. Reads neither wait for updates nor for each other.
+// must not change anything in it. Reads neither wait for updates nor for each other. A read should call no updates of other objects: it is made again without further
+// ado, and so would they be.
 func Read[S, A, R any](name string, run func(ctx context.Context, s *S, arg A) (R, error)) *ReadMethod[S, A, R] {
 	return &ReadMethod[S, A, R]{name, run, reflected[A](), reflected[R]()}
 }

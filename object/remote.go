@@ -121,8 +121,8 @@ func (h *Host) handle(ctx context.Context, r *Request) (reply []byte, err error)
 	if err != nil {
 		return nil, unavailable(r.Key, fmt.Errorf("the argument of %s cannot be read: %w", r.Method, err))
 	}
-	o.mode, o.Numbered, o.began = r.Mode, r.Numbered, time.Now()
-	if err := t.local(ctx, r.Key.ID, o, fromAfar); err != nil {
+	o.mode, o.Numbered, o.began, o.from = r.Mode, r.Numbered, time.Now(), fromAfar
+	if err := t.local(ctx, r.Key.ID, o); err != nil {
 		return nil, err
 	}
 	return t.reply(r.Key, o)
@@ -209,7 +209,7 @@ func (t *table) once(ctx context.Context, key Key, o *op) (reply []byte, err err
 		o.began = time.Now()
 	}
 	if t.lookup(key.ID) != nil && !o.mayHaveRun() {
-		if err = t.local(ctx, key.ID, o, fromHere); err == nil && o.told {
+		if err = t.local(ctx, key.ID, o); err == nil && o.told {
 			reply, err = t.reply(key, o)
 		}
 		if !isRefusal(key, err) && !mayHaveRun(err) {
@@ -240,7 +240,7 @@ func (t *table) routeUpdate(ctx context.Context, o *op, failed error, r *Request
 			o = o.again()
 		}
 		fresh, o.Again = false, r.Again
-		err := t.local(ctx, r.Key.ID, o, fromHere)
+		err := t.local(ctx, r.Key.ID, o)
 		if err == nil {
 			reply, err = t.reply(r.Key, o)
 		}

@@ -59,6 +59,8 @@ type Numbered struct {
 	Floor uint64    // the caller has done with all its updates of the object whose numbers are lower
 	Below uint64    // and with all updates of any object whose numbers are lower; 0: not said
 	Check uint64    // of a part: a hash of the method and its argument, which are the same in each attempt
+
+	nested bool // it is called by an update. It does not cross nodes
 }
 
 // WithRequestID returns a context whose updates run once for that id, however often they are called with it and at whichever node: the id is the
@@ -99,7 +101,7 @@ type parts struct {
 }
 
 // mayHaveRun tells whether an earlier attempt of n may have run, as n is a part of an update that runs again.
-func (n *Numbered) mayHaveRun() bool { return n.Again && n.ID.Number > 0 }
+func (n *Numbered) mayHaveRun() bool { return n.Again && n.nested }
 
 // part numbers a call on key with that check: the next one, or one like it that has failed.
 func (s *requestScope) part(key Key, check uint64) Numbered {
@@ -120,7 +122,7 @@ func (s *requestScope) part(key Key, check uint64) Numbered {
 	}
 	p.last++
 	n := s.parent
-	n.Floor, n.Check = 0, check
+	n.Floor, n.Check, n.nested = 0, check, s.parent.ID.Number > 0 || s.parent.ID.isKept()
 	n.ID.Part = max(1, mix(mix(n.ID.Part^hashOf(key))^p.last))
 	return n
 }

@@ -412,14 +412,15 @@ func (t *results) add(n *Numbered, outcome []byte) {
 	t.size += resultBytes + len(outcome)
 }
 
-// forget lets go of what came of those ops whose caller is this very host, and gets the answer now: nobody asks for what was tried here alone.
+// forget lets go of what came of those ops whose caller is this very host, and gets the answer now: nobody asks for what was tried here alone. A host that has no
+// session yet calls itself as it would another.
 func (t *results) forget(host uuid.UUID, ops []*op) {
 	c := t.caller(host)
 	if c == nil || len(c.all) == 0 {
 		return
 	}
 	for _, o := range ops {
-		if o.ID.Caller != host || o.ID.isKept() || o.Again || o.gone {
+		if o.ID.Caller != host || o.ID.isKept() || o.Again || o.gone || o.from == fromAfar {
 			continue
 		}
 		if i, found := slices.BinarySearchFunc(c.all, o.ID.Number, byNumber); found {

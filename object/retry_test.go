@@ -476,3 +476,35 @@ func TestAFailureThatIsWrittenDownKeepsWhatInitHasMade(t *testing.T) {
 		}
 	}, made)
 }
+
+// A call waits at its object's owner, for its turn or for the lease, when that changes its session. It is made again.
+func TestACallThatWaitsOutlivesItsOwnersSession(t *testing.T) {
+	for _, what := range []string{"its turn", "the lease"} {
+		t.Run("for "+what, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				gate := make(chan struct{})
+				w.env = gate
+				n := w.node("n")
+				w.serves = []string{}
+				client := w.node("client")
+				w.onCall = overTheWire
+				w.mustAdd(n, 1, 1)
+				if what == "its turn" {
+					w.mustWait(background(func() (int64, error) { return block.Call(w.Context(), counters.On(n).Ref("a"), object.None{}) }))
+				} else {
+					w.registry.Disconnect(n.id)
+					time.Sleep(leaseLength + time.Second)
+				}
+				r := client.add(w.Context(), 1)
+				w.mustWait(r)
+				w.registry.Reconnect(n.id)
+				n.another()
+				w.registry.ExpireSession(object.Member{Incarnation: n.id, Session: 1})
+				if _, err := r.wait(); err != nil {
+					t.Error(err)
+				}
+				close(gate)
+			})
+		})
+	}
+}

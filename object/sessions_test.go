@@ -52,6 +52,24 @@ func TestObjectsAreClaimedThroughTheFirstSessionWithRoom(t *testing.T) {
 	})
 }
 
+// Two sessions of a node are lost at the same time and begin anew, the one of the higher number first. Other nodes can update what either has.
+func TestSessionsBeginInAnyOrder(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.limit(1)
+		n, other := w.node("n"), w.node("other")
+		for _, number := range []int{3, 2} {
+			n.more = append(n.more, n.serve(n.enter(number)))
+			synctest.Wait()
+		}
+		for _, id := range []string{"x", "y", "z"} {
+			w.wake(n, id)
+			if err := counters.On(other).Put(w.Context(), id, counter{1}); err != nil {
+				t.Errorf("%s, of session %d: %v", id, w.sessionOf(id), err)
+			}
+		}
+	})
+}
+
 func TestASessionWhoseLeaseHasLapsedIsPassedOver(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("n")

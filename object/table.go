@@ -82,17 +82,17 @@ func (t *table) view(ctx context.Context, id string, from origin) (*snapshot, er
 }
 
 // local runs the update if the object is owned here or can be.
-func (t *table) local(ctx context.Context, id string, o *op, from origin) error {
-	here := t.host.self.Load() // nil: this process has had no session yet
+func (t *table) local(ctx context.Context, id string, o *op) error {
+	begun := t.host.begun.Load() // 0: this process has had no session yet
 	for {
 		a := t.lookup(id)
 		if a == nil || a.committed.Load() == nil || !a.serving.lease.Valid() { // in this order: a lease that is valid after the load says that no other owner had written before it
 			var err error
-			if a, err = t.find(ctx, id, from); err != nil {
+			if a, err = t.find(ctx, id, o.from); err != nil {
 				return err
 			}
 		}
-		if m := &a.serving.member; from == fromAfar && here != nil && (m.Incarnation != here.Incarnation || m.Session > here.Session) { // this process may have been frozen for long since the call came
+		if o.from == fromAfar && begun > 0 && a.serving.nth > begun { // this process may have been frozen for long since the call came
 			return refuse(a.key(), unavailable(a.key(), errFormer))
 		}
 		t.yield(ctx, a)
@@ -100,13 +100,13 @@ func (t *table) local(ctx context.Context, id string, o *op, from origin) error 
 		if err != errMoved {
 			return err
 		}
-		if _, err := t.find(ctx, id, from); err != nil {
+		if _, err := t.find(ctx, id, o.from); err != nil {
 			return err
 		}
 	}
 }
 
-var errFormer = errors.New("the call came in a former session of this node")
+var errFormer = fmt.Errorf("%w: the call came in a former session of this node", ErrNoLease) // so that it is made again
 
 // errMoved says that an activation is over or not yet there, and that the update it was given did not run.
 var errMoved = errors.New("moved")
@@ -116,7 +116,7 @@ type origin int
 
 const (
 	fromHere origin = iota
-	fromAfar        // another node, which can try others: it is not kept waiting for what may not come
+	fromAfar        // another node, through the transport: it can try others, so it is not kept waiting for what may not come; and its answer may be lost
 )
 
 // claimPatience is how long a call from afar waits for a claim that is neither won nor lost.

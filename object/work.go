@@ -22,6 +22,7 @@ type op struct {
 	mode    PutMode
 	deletes bool   // it leaves a tombstone
 	sent    []byte // the whole state that another node has sent, as that has encoded it
+	from    origin
 
 	done    chan struct{} // capacity 1
 	phase   opPhase       // guarded by the activation's mu, as are those below
@@ -115,6 +116,9 @@ func (a *activation) submit(o *op) error {
 		a.work = w
 	}
 	w := a.work
+	if w.head > len(w.queue)/2 { // else a queue that is never empty grows for ever
+		w.queue, w.head = slices.Delete(w.queue, 0, w.head), 0
+	}
 	if n := len(w.waiting()) + len(w.ran); n >= a.table.def.maxQueue {
 		return fmt.Errorf("%v: %w: %d updates are waiting; try again later", a.key(), ErrOverloaded, n)
 	}
@@ -365,7 +369,8 @@ func (a *activation) attempt(o *op, base base, scratch []byte) (next applied) {
 	}
 	next.digest = digestOf(next.body)
 	next.exists = !o.deletes && (base.exists || o.mode.Creates || next.digest != base.digest)
-	next.changed = next.digest != base.digest || next.exists != base.exists
+	next.changed = next.digest != base.digest || next.exists != base.exists ||
+		o.deletes && base.version == 0 && a.table.def.init != nil // else it would be made again
 	next.durable = o.Again
 	if size := len(next.body); next.changed && size > a.table.def.maxState && size >= base.size {
 		next.err = fmt.Errorf("%v: %w: its state would have %d bytes, the limit of its type is %d", a.key(), ErrTooLarge, size, a.table.def.maxState)

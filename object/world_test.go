@@ -111,6 +111,15 @@ type branch struct {
 
 func (w *world) node(name string) *node {
 	w.Helper()
+	n := w.begin(name)
+	n.join()
+	w.Cleanup(n.stop)
+	return n
+}
+
+// begin makes a node that has no session yet.
+func (w *world) begin(name string) *node {
+	w.Helper()
 	n := &node{world: w}
 	var committer object.Committer = w.store
 	if w.committer != nil {
@@ -128,8 +137,6 @@ func (w *world) node(name string) *node {
 		w.Fatal(err)
 	}
 	n.host = h
-	n.join()
-	w.Cleanup(n.stop)
 	return n
 }
 
@@ -138,20 +145,25 @@ func (n *node) Host() *object.Host { return n.host }
 // join gives the node a session and serves under it.
 func (n *node) join() {
 	n.id = uuid.New()
-	n.world.mu.Lock()
-	n.world.hosts[n.id] = n.host
-	n.world.mu.Unlock()
-	n.branch = *n.serve(1)
+	n.branch = *n.serve(n.enter(1))
 	synctest.Wait()
 }
 
-// serve serves under the node's session of that number.
-func (n *node) serve(number int) *branch {
+// enter gives the node its session of that number.
+func (n *node) enter(number int) object.Session {
+	n.world.mu.Lock()
+	n.world.hosts[n.id] = n.host
+	n.world.mu.Unlock()
 	s, err := n.world.registry.Join(n.world.Context(), object.Member{Incarnation: n.id, Session: number, Name: n.id.String(),
 		Address: "here", Types: n.host.Serves()})
 	if err != nil {
 		n.world.Fatal(err)
 	}
+	return s
+}
+
+// serve serves under the session.
+func (n *node) serve(s object.Session) *branch {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &branch{s, cancel, make(chan struct{})}
 	go func() {
@@ -163,7 +175,7 @@ func (n *node) serve(number int) *branch {
 
 // another serves under one more session.
 func (n *node) another() *branch {
-	b := n.serve(len(n.more) + 2)
+	b := n.serve(n.enter(len(n.more) + 2))
 	n.more = append(n.more, b)
 	return b
 }

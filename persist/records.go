@@ -62,21 +62,20 @@ func (r *Records) Commit(ctx context.Context, key object.Key, record *object.Rec
 		return "", fmt.Errorf("commit %v: %w: %w", key, object.ErrRefused, err)
 	}
 	buffer := r.buffers.Get().(*[]byte)
-	defer func() {
-		if cap(*buffer) <= maxPooledBytes {
-			r.buffers.Put(buffer)
-		}
-	}()
 	body, err := AppendRecord((*buffer)[:0], key, r.generation, record)
 	if err != nil {
 		return "", fmt.Errorf("commit %w: %w", object.ErrRefused, err)
 	}
-	*buffer = body
 	condition := object.IfAbsent()
 	if prev != "" {
 		condition = object.IfMatch(prev)
 	}
-	return r.store.Put(ctx, BlobName(key), body, condition)
+	tag, err := r.store.Put(ctx, BlobName(key), body, condition)
+	if err == nil && cap(body) <= maxPooledBytes { // after an error an HTTP client may still read the body, see http.RoundTripper
+		*buffer = body
+		r.buffers.Put(buffer)
+	}
+	return tag, err
 }
 
 // Purge implements [object.Committer]. It does nothing where deletions under a condition cannot be trusted, see [NewClusterRecords].

@@ -43,6 +43,51 @@ func TestCloseEndsASessionThatIsBeingMade(t *testing.T) {
 	})
 }
 
+// Nor does its member, if that is made before Join is given up: others would wait for it.
+func TestAJoinThatIsGivenUpLeavesNothing(t *testing.T) {
+	for name, how := range map[string]struct{ closes, slowly bool }{
+		"by its caller":                      {},
+		"by Close":                           {closes: true},
+		"though closing the session is slow": {slowly: true}, // it does not take of the time in which the pair is removed
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				n := w.node(Options{})
+				of := func(op string) func(zkmodel.Point) bool {
+					return func(p zkmodel.Point) bool { return !p.Answer && p.Op == op && p.Client == n.host }
+				}
+				w.gate.lose(zkmodel.LoseAnswer, of("multi"))
+				trap := w.gate.hold(of("multi")) // as it tries again
+				if how.slowly {
+					closing := w.gate.hold(of("close"))
+					defer time.Sleep(2 * time.Second) // until that has returned
+					time.AfterFunc(closeTimeout+time.Second, func() { close(closing.release) })
+				}
+				ctx, giveUp := context.WithCancel(t.Context())
+				joined, closed := make(chan error), make(chan error, 1)
+				go func() {
+					_, err := n.Registry.Join(ctx, object.Member{Incarnation: uuid.New(), Name: "a", Address: "a:1"})
+					joined <- err
+				}()
+				<-trap.caught
+				if how.closes {
+					go func() { closed <- n.Close() }()
+					defer func() { w.must(<-closed) }()
+				}
+				giveUp()
+				synctest.Wait()
+				close(trap.release)
+				if err := <-joined; !errors.Is(err, object.ErrUnavailable) {
+					t.Error(err)
+				}
+				if names := append(w.children("/todo/members"), w.children("/todo/live")...); len(names) > 0 {
+					t.Errorf("left over: %v", names)
+				}
+			})
+		})
+	}
+}
+
 // So does a connection of the registry's own, which any call may be making.
 func TestCloseEndsAConnectionThatIsBeingMade(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

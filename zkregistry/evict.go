@@ -218,10 +218,11 @@ func (r *Registry) evictPairs(ctx context.Context, c *connection, m object.Membe
 
 // spare leaves a member alone for a session timeout: while this node tries to evict it, in vain, nobody else can be evicted.
 func (r *Registry) spare(m object.Member) {
-	until := r.clock() + r.timeout
+	now := r.clock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.evictor.spared[m.Incarnation] = until
+	maps.DeleteFunc(r.evictor.spared, func(_ uuid.UUID, until time.Duration) bool { return until <= now })
+	r.evictor.spared[m.Incarnation] = now + r.timeout
 }
 
 // seen returns what is seen of a member now; 0: it answers, if only that it takes no calls.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/highlander-go/highlander/internal/zk"
 	"github.com/highlander-go/highlander/internal/zk/zkmodel"
 	"github.com/highlander-go/highlander/object"
@@ -290,6 +292,22 @@ func TestAReservationForNothingDoesNotStay(t *testing.T) {
 		w.suspectsDealtWith(n)
 		if w.children("/todo/evicting") != nil {
 			t.Error("nobody else can evict")
+		}
+	})
+}
+
+// Who was spared once and is gone is not remembered for ever.
+func TestWhoWasSparedIsForgotten(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		n := w.node(Options{Probe: newProbe().ask})
+		n.Suspect(object.Member{Incarnation: uuid.New()}, object.Gone) // makes the tables
+		w.suspectsDealtWith(n)
+		for range 100 {
+			n.spare(object.Member{Incarnation: uuid.New()})
+			time.Sleep(2 * DefaultSessionTimeout)
+		}
+		if left := len(n.evictor.spared); left > 1 {
+			t.Errorf("%d members are remembered", left)
 		}
 	})
 }

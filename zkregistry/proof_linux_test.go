@@ -130,3 +130,22 @@ func TestAStateDirectoryThatCannotBeIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// What is closed has given its state directory back: it does not write there any more.
+func TestAClosedRegistryWritesNoProof(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		dir := filepath.Join(t.TempDir(), "state")
+		first := w.node(Options{StateDir: dir})
+		w.must(first.Close())
+		second := w.node(Options{StateDir: dir})
+		a := second.join("a")
+		if _, err := first.Registry.Join(t.Context(), object.Member{Incarnation: uuid.New(), Name: "late"}); err == nil {
+			t.Fatal("a closed registry lets somebody in")
+		}
+		w.kill(second, a)
+		w.node(Options{StateDir: dir})
+		if member, live := w.is(a); member || live {
+			t.Error("the predecessor's proof was overwritten: it is still there")
+		}
+	})
+}

@@ -83,9 +83,9 @@ func (r *Registry) Join(ctx context.Context, m object.Member) (object.Session, e
 		r.strike(s)
 		return nil, errors.Join(fmt.Errorf("%s: it has joined already: %w", what, err), s.end(ctx, errRetired))
 	case r.life.Err() != nil:
-		return nil, errors.Join(unavailable(what, errClosed), s.Retire(ctx))
+		return nil, errors.Join(unavailable(what, errClosed), s.leaveEarly(ctx))
 	case err != nil:
-		return nil, errors.Join(err, s.Retire(ctx))
+		return nil, errors.Join(err, s.leaveEarly(ctx))
 	}
 	s.running.Go(s.keepRenewing)
 	s.running.Go(s.deleteLeft)
@@ -102,20 +102,24 @@ func (s *session) hear(e zk.Event) {
 
 // enroll enters the session into the registry's books. Close waits from now on, until Join has returned.
 func (r *Registry) enroll(s *session) error {
-	if err := r.proof.record(s.member.Incarnation); err != nil {
-		return err
-	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	switch {
 	case r.life.Err() != nil:
+		r.mu.Unlock()
 		return fmt.Errorf("%w: %w", object.ErrUnavailable, errClosed)
 	case r.own[s.pair]:
+		r.mu.Unlock()
 		return errors.New("it has joined already: give each session of an incarnation its own number")
 	}
 	r.own[s.pair], r.sessions[s] = true, true
 	r.running.Add(1)
-	return nil
+	r.mu.Unlock()
+	err := r.proof.record(s.member.Incarnation) // while Close waits: after it the folder may be another's
+	if err != nil {
+		r.strike(s)
+		r.running.Done()
+	}
+	return err
 }
 
 // strike takes the session off the registry's books: there is no pair of it.
@@ -210,18 +214,32 @@ func (s *session) Retire(ctx context.Context) error {
 	s.stop()
 	s.running.Wait()
 	r := s.registry
-	err := zk.ErrSessionOver
-	for errors.Is(err, zk.ErrSessionOver) && ctx.Err() == nil { // the registry's own session may have ended unnoticed
-		var c *connection
-		if c, err = r.connection(ctx); err == nil {
-			err = r.bury(ctx, c, s.pair)
+	c, err := r.connection(ctx)
+	for err == nil {
+		if err = r.bury(ctx, c, s.pair); !errors.Is(err, zk.ErrSessionOver) || ctx.Err() != nil {
+			break
 		}
+		c, err = r.connection(ctx) // the registry's own session may have ended unnoticed
 	}
 	if err != nil {
-		return errors.Join(unavailable("retire "+s.pair, err), s.end(ctx, errRetired))
+		err = errors.Join(unavailable("retire "+s.pair, err), s.end(ctx, errRetired))
+		r.mu.Lock()
+		delete(r.sessions, s) // it has ended; its pair may still be there
+		r.mu.Unlock()
+		return err
 	}
 	r.strike(s)
 	return s.end(ctx, errRetired)
+}
+
+// leaveEarly retires a session of which nobody knows whether its pair was made, or will be: the ZooKeeper session is closed first, and with it all that
+// was sent through it has come to its end. It takes its time even if ctx has ended.
+func (s *session) leaveEarly(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	closed := s.end(ctx, errRetired)
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout) // that closing has taken its time is no reason to leave the pair
+	defer cancel()
+	return errors.Join(closed, s.Retire(ctx))
 }
 
 var errRetired = errors.New("the session has retired")

@@ -250,3 +250,24 @@ func TestMembersAreThoseThatLive(t *testing.T) {
 		w.soon("nobody is there", func() bool { return names() == "" })
 	})
 }
+
+// A session that could not retire in time is over all the same: the registry keeps nothing of it.
+func TestASessionThatCouldNotRetireIsForgotten(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		n := w.node(Options{})
+		a := n.join("a")
+		w.must(w.Disconnect(a.Member()))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := a.Retire(ctx); err == nil {
+			t.Fatal("it has retired")
+		}
+		w.must(w.Reconnect(a.Member()))
+		w.soon("its pair is gone", func() bool { member, live := w.is(a); return !member && !live })
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if len(n.sessions) > 0 {
+			t.Errorf("%d sessions are kept", len(n.sessions))
+		}
+	})
+}
