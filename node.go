@@ -316,8 +316,7 @@ func (b *branch) retire() {
 }
 
 func (b *branch) runObjects(ctx context.Context, ready func()) error {
-	ready()
-	err := b.node.host.Serve(ctx, b.now())
+	err := b.node.host.Serve(ctx, b.now(), ready)
 	if ctx.Err() != nil {
 		return nil
 	}

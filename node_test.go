@@ -384,3 +384,34 @@ func TestANodeThatIsClosedAsItsSessionIsLostHasNoError(t *testing.T) {
 		})
 	}
 }
+
+// A slowMember is a registry whose sessions take their time to say whose they are.
+type slowMember struct{ *memregistry.Registry }
+
+func (r slowMember) Join(ctx context.Context, m object.Member) (object.Session, error) {
+	s, err := r.Registry.Join(ctx, m)
+	return slowMemberSession{s}, err
+}
+
+type slowMemberSession struct{ object.Session }
+
+func (s slowMemberSession) Member() object.Member {
+	time.Sleep(time.Second)
+	return s.Session.Member()
+}
+
+// What Open returns owns what it is asked for: a node that prefers itself does not send the first calls elsewhere.
+func TestANodeThatWasOpenedIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := memregistry.New(memregistry.Options{})
+		defer r.Close()
+		n, err := Open(parts.With(t.Context(), parts.Parts{Registry: slowMember{r}}), Config{}, tallies)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		if err := n.Ready(); err != nil {
+			t.Error(err)
+		}
+	})
+}

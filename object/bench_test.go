@@ -53,7 +53,7 @@ func benchHost(b testing.TB) *object.Host {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); h.Serve(ctx, s) }()
+	go func() { defer close(done); h.Serve(ctx, s, nil) }()
 	b.Cleanup(func() { stop(); <-done; registry.Close() })
 	return h
 }

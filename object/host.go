@@ -157,8 +157,8 @@ const stepTimeout = 10 * time.Second
 // claimed through the session: nothing of it is served when Serve returns. It may run for several sessions of the node at once:
 // an object is claimed through the first one that is not full, by number, and lives as long as that one.
 //
-// The claims that it leaves behind are for the session's Retire to release.
-func (h *Host) Serve(ctx context.Context, session Session) error {
+// Once calls can claim objects through the session it calls ready, unless that is nil. The claims that it leaves behind are for the session's Retire to release.
+func (h *Host) Serve(ctx context.Context, session Session, ready func()) error {
 	defer func() {
 		if ctx.Err() == nil { // even if Serve panics: the session's claims must not be claimed a second time
 			session.Lease().End(fmt.Errorf("%w: the host has stopped serving", ErrUnavailable))
@@ -168,6 +168,9 @@ func (h *Host) Serve(ctx context.Context, session Session) error {
 	s := &serving{host: h, session: session, lease: session.Lease(), member: session.Member(), ctx: life, tasks: make(chan *activation)}
 	defer s.tearDown(end)
 	h.serve(s)
+	if ready != nil {
+		ready()
+	}
 	s.workers.Go(s.attendStore)
 	s.sweep(ctx)
 	return s.lease.Err()

@@ -238,7 +238,7 @@ func TestAHostThatFailsEndsItsSession(t *testing.T) {
 	script(t, func(t *testing.T, h *Host, _ *serving, session *scriptedSession, _ chan struct{}) {
 		func() {
 			defer func() { recover() }()
-			h.Serve(t.Context(), &failingSession{session})
+			h.Serve(t.Context(), &failingSession{session}, nil)
 		}()
 		if session.lease.Err() == nil {
 			t.Error("the session goes on")

@@ -439,7 +439,7 @@ func (c *cluster) serve(place int, h *object.Host) {
 	c.nodes[place].Store(n)
 	go func() {
 		defer close(n.done)
-		h.Serve(ctx, slowSession{n.session})
+		h.Serve(ctx, slowSession{n.session}, nil)
 	}()
 }
 

@@ -168,7 +168,7 @@ func (n *node) serve(s object.Session) *branch {
 	b := &branch{s, cancel, make(chan struct{})}
 	go func() {
 		defer close(b.done)
-		n.host.Serve(ctx, s)
+		n.host.Serve(ctx, s, nil)
 	}()
 	return b
 }

@@ -80,7 +80,7 @@ func host(t *testing.T, name string, registry *memregistry.Registry, records obj
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
-	serving.Go(func() { h.Serve(ctx, session) })
+	serving.Go(func() { h.Serve(ctx, session, nil) })
 	t.Cleanup(func() {
 		stop()
 		serving.Wait()

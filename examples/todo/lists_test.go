@@ -261,7 +261,7 @@ func serveMember(t *testing.T, name string, registry *memregistry.Registry, stor
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})
-	go func() { defer close(served); _ = host.Serve(ctx, session) }() // it returns why it was stopped
+	go func() { defer close(served); _ = host.Serve(ctx, session, nil) }() // it returns why it was stopped
 	t.Cleanup(func() { stop(); <-served; host.Close() })
 	server := httptest.NewServer(newService(host))
 	t.Cleanup(server.Close)

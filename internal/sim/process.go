@@ -134,7 +134,7 @@ func (p *process) live() {
 		}
 		session, err := watched{registry, p}.Join(p.life, me)
 		if err == nil {
-			host.Serve(p.life, session)
+			host.Serve(p.life, session, nil)
 			if p.isDead() {
 				return
 			}
