@@ -119,6 +119,10 @@ func TestNodesCallEachOthersObjects(t *testing.T) {
 				t.Errorf("%d bytes: %.100v", bytes, err)
 			}
 		}
+		c, version, err = counters.On(b).GetVersion(ctx, "c") // a failed update that was sent twice, for the machine was busy, has raised it
+		if err != nil || c.N != 4 {
+			t.Error(c, err)
+		}
 		if err := counters.On(b).PutIf(ctx, "c", version, counter{N: 9}); err != nil {
 			t.Error(err)
 		}

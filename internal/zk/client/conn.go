@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,23 +18,20 @@ const (
 	maxHandshake = 1 << 10
 	maxAnswer    = 64 << 20 // ZooKeeper has no limit for answers; what is longer is not ZooKeeper
 
-	xidEvent = -1
-
-	opPing        = 11
-	opChildren    = 12
-	opSetAuth     = 100
-	opSetWatches  = 101
-	opClose       = -11
-	eventChildren = 4 // NodeChildrenChanged
-	connected     = 3 // SyncConnected
+	opPing       = 11
+	opChildren   = 12 // getChildren2
+	opSetAuth    = 100
+	opSetWatches = 101
+	opClose      = -11
 )
 
 // A conn is one connection as the library gets to see it. It
 //   - gives the handshake a deadline of its own,
 //   - keeps an answer that ends the session, or names another one, from the library, which would go on with a new session,
 //   - learns what the library does not tell: the timeout granted, that a request has gone out, that a watch is set, that the session was closed,
-//   - tells the library of a change under every watch before it reports that the connection is lost. So no watch outlives its connection: the
-//     library would set it again, but some time after the first requests, and as of a zxid that these may have moved on.
+//   - asks for watches behind the library's back, which would keep a channel for each one asked for, and set it again on the next connection, but some
+//     time after the first requests, and as of a zxid that these may have moved on (and that it reads while another goroutine writes it).
+//     No watch outlives its connection: the session hears of a change under each before the library hears that the connection is lost.
 //
 // The library reads in one goroutine and writes in one.
 type conn struct {
@@ -75,9 +73,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if len(c.unread) == 0 && c.err == nil {
 		if c.err = c.next(); c.err != nil {
 			c.unread = nil
-			for _, path := range c.s.watched() {
-				c.unread = append(c.unread, changed(path)...)
-			}
+			c.s.watchesEnd()
 		}
 	}
 	if len(c.unread) == 0 {
@@ -134,7 +130,7 @@ func (c *conn) answered(xid, code int32) {
 	closed := c.closing != 0 && xid == c.closing
 	c.mu.Unlock()
 	if watch && code == 0 {
-		c.s.watchIsSet(path, xid)
+		c.s.watchIsSet(path)
 	}
 	if closed && code == 0 {
 		c.s.closed.Store(true)
@@ -145,7 +141,7 @@ func (c *conn) answered(xid, code int32) {
 // comes by Read.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.greeted {
-		c.leaves(p)
+		p = c.leaves(p)
 	}
 	if _, err := c.Conn.Write(p); err != nil {
 		_ = c.Conn.Close()
@@ -153,34 +149,24 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *conn) leaves(p []byte) {
+// leaves notes a request and returns what is to be sent in its place.
+func (c *conn) leaves(p []byte) []byte {
 	xid, op := int32(binary.BigEndian.Uint32(p[4:])), int32(binary.BigEndian.Uint32(p[8:]))
 	switch op {
 	case opPing, opSetAuth, opSetWatches:
-		return // of the library's own accord
+		return p // of the library's own accord
 	case opClose:
 		c.mu.Lock()
 		c.closing = xid
 		c.mu.Unlock()
-		return
-	case opChildren:
-		if body := p[12:]; body[len(body)-1] == 1 { // path, watch
-			c.mu.Lock()
-			c.watching[xid] = string(body[4 : len(body)-1])
-			c.mu.Unlock()
-		}
+		return p
 	}
-	c.s.requestLeaves()
-}
-
-// changed is the frame by which a server tells that the list of a node's children has changed.
-func changed(path string) []byte {
-	const zxidNone = -1
-	body := make([]byte, 4, 4+answerHeader+12+len(path))
-	for _, field := range []int32{xidEvent, zxidNone, zxidNone, 0, eventChildren, connected, int32(len(path))} {
-		body = binary.BigEndian.AppendUint32(body, uint32(field))
+	if r := c.s.requestLeaves(); r != nil && r.watch { // a list: a path, and whether to watch it
+		p = slices.Clone(p)
+		p[len(p)-1] = 1
+		c.mu.Lock()
+		c.watching[xid] = string(p[16 : len(p)-1])
+		c.mu.Unlock()
 	}
-	body = append(body, path...)
-	binary.BigEndian.PutUint32(body, uint32(len(body)-4))
-	return body
+	return p
 }

@@ -28,7 +28,7 @@ func (s *session) Create(ctx context.Context, path string, data []byte, mode zk.
 	}
 	var created string
 	data = slices.Clone(data) // the library reads it some time, perhaps after the caller gave up
-	err := s.do(ctx, "create", path, len(path)+len(data)+overhead, func() (err error) {
+	err := s.do(ctx, "create", path, len(path)+len(data)+overhead, func(*request) (err error) {
 		if mode == zk.Container {
 			created, err = s.lib.CreateContainer(path, data, flag, gozk.WorldACL(gozk.PermAll))
 		} else {
@@ -42,36 +42,23 @@ func (s *session) Create(ctx context.Context, path string, data []byte, mode zk.
 	return created, nil
 }
 
-// Children asks for a watch only when there is none: the library keeps something for each watch that it was asked for, until the node changes.
-// A watch that was set before serves as well if it is still there when the list comes, for its event would have come first.
 func (s *session) Children(ctx context.Context, path string, watch bool) ([]string, error) {
-	for {
-		set, watched := s.watch(path)
-		var names []string
-		err := s.do(ctx, "list", path, len(path)+overhead, func() (err error) {
-			if watch && !watched {
-				names, _, _, err = s.lib.ChildrenW(path)
-			} else {
-				names, _, err = s.lib.Children(path)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if watch && watched {
-			if now, still := s.watch(path); !still || now != set {
-				continue
-			}
-		}
-		return names, nil
+	var names []string
+	err := s.do(ctx, "list", path, len(path)+overhead, func(r *request) (err error) {
+		r.watch = watch
+		names, _, err = s.lib.Children(path)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	return names, nil
 }
 
 func (s *session) Get(ctx context.Context, path string) ([]byte, int32, error) {
 	var data []byte
 	var stat *gozk.Stat
-	err := s.do(ctx, "get", path, len(path)+overhead, func() (err error) {
+	err := s.do(ctx, "get", path, len(path)+overhead, func(*request) (err error) {
 		data, stat, err = s.lib.Get(path)
 		return err
 	})
@@ -83,20 +70,20 @@ func (s *session) Get(ctx context.Context, path string) ([]byte, int32, error) {
 
 func (s *session) Set(ctx context.Context, path string, data []byte, version int32) error {
 	data = slices.Clone(data)
-	return s.do(ctx, "set", path, len(path)+len(data)+overhead, func() error {
+	return s.do(ctx, "set", path, len(path)+len(data)+overhead, func(*request) error {
 		_, err := s.lib.Set(path, data, version)
 		return err
 	})
 }
 
 func (s *session) Delete(ctx context.Context, path string, version int32) error {
-	return s.do(ctx, "delete", path, len(path)+overhead, func() error { return s.lib.Delete(path, version) })
+	return s.do(ctx, "delete", path, len(path)+overhead, func(*request) error { return s.lib.Delete(path, version) })
 }
 
 // Sync writes, in a transaction that changes nothing. ZooKeeper's own sync is no order at the leader: it answers at once there, and what a
 // follower has acknowledged may still wait for the leader's own tree (seen with 3.8: a read after it was one write behind).
 func (s *session) Sync(ctx context.Context, path string) error {
-	return s.do(ctx, "sync", path, len(path)+overhead, func() error {
+	return s.do(ctx, "sync", path, len(path)+overhead, func(*request) error {
 		results, err := s.lib.Multi(&gozk.CheckVersionRequest{Path: path, Version: zk.AnyVersion})
 		if len(results) > 0 { // a check that fails is a transaction as well
 			return nil
@@ -121,7 +108,7 @@ func (s *session) Multi(ctx context.Context, ops ...zk.Op) error {
 			return fmt.Errorf("multi: an operation of kind %d, mode %d on %s cannot be part of one", op.Kind, op.Mode, op.Path)
 		}
 	}
-	return s.do(ctx, "multi", fmt.Sprintf("of %d", len(ops)), size, func() error {
+	return s.do(ctx, "multi", fmt.Sprintf("of %d", len(ops)), size, func(*request) error {
 		results, err := s.lib.Multi(requests...)
 		for i, result := range results {
 			if result.Error != nil { // those after the first one were not tried, and have an error that says so

@@ -54,19 +54,22 @@ type session struct {
 
 	mu      sync.Mutex
 	conn    *conn
-	watches map[string]int32 // watched paths, with the xid of the request that set the watch
-	failure error            // the last one of connecting
+	watches map[string]struct{} // watched paths
+	failure error               // the last one of connecting
 }
 
 // A request is one call of the library.
-type request struct{ left atomic.Bool }
+type request struct {
+	watch bool // what it lists is to be watched, too; set by the call
+	left  atomic.Bool
+}
 
 func newSession(e *Ensemble, timeout time.Duration, events func(zk.Event)) *session {
 	s := &session{
 		ensemble: e, events: events,
 		slots: make(chan struct{}, maxInFlight), turn: make(chan struct{}, 1),
 		over: make(chan struct{}), ready: make(chan struct{}), parked: make(chan struct{}), libraryDone: make(chan struct{}),
-		watches: map[string]int32{},
+		watches: map[string]struct{}{},
 		failure: errors.New("none was finished"),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -80,7 +83,7 @@ func (s *session) ID() int64 { return s.id.Load() }
 func (s *session) Timeout() time.Duration { return time.Duration(s.timeout.Load()) }
 
 // do has the library make a request of about size bytes, and returns when it is answered or ctx ends. What call returns is judged by [outcome].
-func (s *session) do(ctx context.Context, what, path string, size int, call func() error) error {
+func (s *session) do(ctx context.Context, what, path string, size int, call func(*request) error) error {
 	if size > maxRequest {
 		return fmt.Errorf("%s %s: %d bytes are more than ZooKeeper takes in one request, which is %d", what, path, size, maxRequest)
 	}
@@ -90,7 +93,7 @@ func (s *session) do(ctx context.Context, what, path string, size int, call func
 	return nil
 }
 
-func (s *session) submit(ctx context.Context, over <-chan struct{}, call func() error) error {
+func (s *session) submit(ctx context.Context, over <-chan struct{}, call func(*request) error) error {
 	if isClosed(over) {
 		return zk.ErrSessionOver
 	}
@@ -124,9 +127,9 @@ func (s *session) submit(ctx context.Context, over <-chan struct{}, call func() 
 	}
 	s.leaver.Store(r)
 	s.calls.Go(func() {
-		err := call()
+		err := call(r)
 		for errors.Is(err, gozk.ErrConnectionClosed) && !r.left.Load() && !isClosed(over) {
-			err = call() // the connection was lost as it was to leave: it waits for another one
+			err = call(r) // the connection was lost as it was to leave: it waits for another one
 		}
 		if s.leaver.CompareAndSwap(r, nil) { // it has never left
 			<-s.turn
@@ -146,12 +149,14 @@ func (s *session) submit(ctx context.Context, over <-chan struct{}, call func() 
 	}
 }
 
-// requestLeaves hands on the turn. The conn calls it as it writes a request.
-func (s *session) requestLeaves() {
-	if r := s.leaver.Swap(nil); r != nil {
+// requestLeaves hands on the turn. The conn calls it as it writes a request, and is told which; nil: one that has left before.
+func (s *session) requestLeaves() *request {
+	r := s.leaver.Swap(nil)
+	if r != nil {
 		r.left.Store(true)
 		<-s.turn
 	}
+	return r
 }
 
 // libraryEvent is called by the library's goroutines, one after the other.
@@ -169,10 +174,7 @@ func (s *session) libraryEvent(e gozk.Event) {
 			s.emit(zk.Event{Type: zk.Disconnected})
 		}
 	case e.Type == gozk.EventNodeChildrenChanged || e.Type == gozk.EventNodeDeleted:
-		s.mu.Lock()
-		delete(s.watches, e.Path)
-		s.mu.Unlock()
-		s.emit(zk.Event{Type: zk.ChildrenChanged, Path: e.Path})
+		s.watchEnds(e.Path)
 	}
 }
 
@@ -257,24 +259,27 @@ func (s *session) disconnect() {
 	}
 }
 
-func (s *session) watchIsSet(path string, xid int32) {
+func (s *session) watchIsSet(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.watches[path] = xid
+	s.watches[path] = struct{}{}
 }
 
-// watch returns which request has set the watch of a path, if it is watched.
-func (s *session) watch(path string) (xid int32, watched bool) {
+func (s *session) watchEnds(path string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	xid, watched = s.watches[path]
-	return xid, watched
+	delete(s.watches, path)
+	s.mu.Unlock()
+	s.emit(zk.Event{Type: zk.ChildrenChanged, Path: path})
 }
 
-func (s *session) watched() []string {
+// watchesEnd is called, like libraryEvent, by the library's goroutine, when the connection is lost.
+func (s *session) watchesEnd() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.watches))
+	paths := slices.Collect(maps.Keys(s.watches))
+	s.mu.Unlock()
+	for _, path := range paths {
+		s.watchEnds(path)
+	}
 }
 
 func (s *session) failed(err error) error {
@@ -306,7 +311,7 @@ func (s *session) Close(ctx context.Context) error {
 // that there is a connection, and that the requests before it are answered.
 func (s *session) goodbye(ctx context.Context) error {
 	for {
-		err := s.submit(ctx, s.ctx.Done(), func() error {
+		err := s.submit(ctx, s.ctx.Done(), func(*request) error {
 			_, _, err := s.lib.Exists("/")
 			return err
 		})

@@ -1,9 +1,7 @@
 package client
 
 import (
-	"encoding/binary"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,70 +58,49 @@ func TestEventsComeBeforeTheAnswersThatShowThem(t *testing.T) {
 	}
 }
 
-// The library keeps a channel for each watch that it asks for, until the watched list changes: so it asks for one at a time.
-func TestWatchIsAskedForOnce(t *testing.T) {
+// A watch ends with its connection, and the session says so once. The library knows of no watch, and sets none again by itself.
+func TestWatchesEndWithTheirConnection(t *testing.T) {
 	server := newFake(t)
-	var asked atomic.Int32
+	var asked, again atomic.Int32
 	server.serve = func(c *fakeConn, xid, op int32, body []byte) error {
 		switch {
+		case op == opSetWatches:
+			again.Add(1)
 		case op != opChildren:
-			return c.answer(xid, 0)
 		case body[len(body)-1] == 1:
 			asked.Add(1)
+			fallthrough
+		default:
+			return c.answer(xid, 0, make([]byte, 4+68)...) // no names, a stat
 		}
-		return c.answer(xid, 0, make([]byte, 4+68)...) // no names, a stat
+		return c.answer(xid, 0)
 	}
 	way := &network{}
 	s, events := open(t, newEnsemble(t, []string{server.addr()}, Options{Dial: way.dial}), 6*time.Second)
-	list := func() {
+	list := func(watch bool) {
 		for range 100 {
-			if _, err := s.Children(within(t, patience), "/a", true); err != nil {
+			if _, err := s.Children(within(t, patience), "/a", watch); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	list()
-	if asked.Load() != 1 {
-		t.Errorf("of 100 lists %d have asked for a watch", asked.Load())
+	list(false)
+	list(true)
+	list(false)
+	if asked.Load() != 100 {
+		t.Errorf("of 100 lists that are to be watched %d have asked for it", asked.Load())
 	}
-	way.set(false)
-	events.await(t, zk.Event{Type: zk.ChildrenChanged, Path: "/a"}, 1) // nobody knows what happens from now on
-	events.await(t, zk.Event{Type: zk.Connected}, 2)
-	list()
-	if asked.Load() != 2 {
-		t.Errorf("on two connections %d lists have asked for a watch", asked.Load())
+	for n := 1; n < 3; n++ {
+		way.set(false)
+		events.await(t, zk.Event{Type: zk.ChildrenChanged, Path: "/a"}, 1) // nobody knows what happens from now on
+		events.await(t, zk.Event{Type: zk.Connected}, n+1)
+		list(false)
 	}
 	if n := events.count(zk.Event{Type: zk.ChildrenChanged, Path: "/a"}); n != 1 {
 		t.Errorf("%d events have come", n)
 	}
-}
-
-// A change comes between a list and the watch that it relies on: the watch is gone, so the list is made again, with another one.
-func TestListWhoseWatchFiresMeanwhileIsMadeAgain(t *testing.T) {
-	server := newFake(t)
-	var lists, asked atomic.Int32
-	server.serve = func(c *fakeConn, xid, op int32, body []byte) error {
-		if op != opChildren {
-			return c.answer(xid, 0)
-		}
-		if body[len(body)-1] == 1 {
-			asked.Add(1)
-		}
-		if lists.Add(1) == 2 {
-			if _, err := c.Write(changed("/a")); err != nil {
-				return err
-			}
-		}
-		return c.answer(xid, 0, make([]byte, 4+68)...)
-	}
-	s, _ := open(t, newEnsemble(t, []string{server.addr()}, Options{}), 6*time.Second)
-	for range 2 {
-		if _, err := s.Children(within(t, patience), "/a", true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if lists.Load() != 3 || asked.Load() != 2 {
-		t.Errorf("%d lists were made, %d of them with a watch", lists.Load(), asked.Load())
+	if asked.Load() != 100 || again.Load() > 0 {
+		t.Errorf("watches were asked for %d times, and %d times by the library", asked.Load(), again.Load())
 	}
 }
 
@@ -201,16 +178,5 @@ func TestNoChangeIsMissedUnderAWatch(t *testing.T) {
 	working.Wait()
 	if err := s.Close(within(t, patience)); err != nil {
 		t.Error(err)
-	}
-}
-
-// changed must be what a server sends.
-func TestForgedEventIsWellFormed(t *testing.T) {
-	frame := changed("/a/b")
-	if n := binary.BigEndian.Uint32(frame); int(n) != len(frame)-4 {
-		t.Errorf("the frame says %d bytes and has %d", n, len(frame)-4)
-	}
-	if path := firstString(frame[4+answerHeader+8:]); path != "/a/b" || !strings.HasSuffix(string(frame), path) {
-		t.Errorf("path %q", path)
 	}
 }
