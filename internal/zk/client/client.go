@@ -2,7 +2,7 @@
 //
 // The library does much that the contract forbids: it goes on with a new session when the old one has expired, lets a request that
 // waits for a connection wait for ever, drops events, keeps the channel of every watch. What keeps it in bounds sits where it meets the network: a
-// session hands it connections that read what goes by (see conn.go), and requests one at a time (see session.go).
+// session hands it connections that read what goes by, and change a little of it (see conn.go), and requests one at a time (see session.go).
 package client
 
 import (

@@ -29,9 +29,9 @@ const (
 //   - gives the handshake a deadline of its own,
 //   - keeps an answer that ends the session, or names another one, from the library, which would go on with a new session,
 //   - learns what the library does not tell: the timeout granted, that a request has gone out, that a watch is set, that the session was closed,
-//   - asks for watches behind the library's back, which would keep a channel for each one asked for, and set it again on the next connection, but some
-//     time after the first requests, and as of a zxid that these may have moved on (and that it reads while another goroutine writes it).
-//     No watch outlives its connection: the session hears of a change under each before the library hears that the connection is lost.
+//   - asks for watches that the library does not know of. It would keep a channel for each one asked for, and set it again on the next connection, but
+//     some time after the first requests, and as of a zxid that these may have moved on (and that it reads while another goroutine writes it),
+//   - closes itself when reading fails: the library would wait for a write under way, until that is late, too.
 //
 // The library reads in one goroutine and writes in one.
 type conn struct {
@@ -72,8 +72,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.unread) == 0 && c.err == nil {
 		if c.err = c.next(); c.err != nil {
-			c.unread = nil
-			c.s.watchesEnd()
+			_ = c.Close()
 		}
 	}
 	if len(c.unread) == 0 {
@@ -149,7 +148,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// leaves notes a request and returns what is to be sent in its place.
+// leaves notes a request and returns what is to be sent for it.
 func (c *conn) leaves(p []byte) []byte {
 	xid, op := int32(binary.BigEndian.Uint32(p[4:])), int32(binary.BigEndian.Uint32(p[8:]))
 	switch op {
@@ -161,7 +160,7 @@ func (c *conn) leaves(p []byte) []byte {
 		c.mu.Unlock()
 		return p
 	}
-	if r := c.s.requestLeaves(); r != nil && r.watch { // a list: a path, and whether to watch it
+	if r := c.s.requestLeaves(); op == opChildren && r != nil && r.watch { // its body: a path, and whether to watch it
 		p = slices.Clone(p)
 		p[len(p)-1] = 1
 		c.mu.Lock()

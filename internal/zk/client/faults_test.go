@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -293,5 +295,41 @@ func TestGrantedTimeoutIsTheServers(t *testing.T) {
 	s, _ := open(t, newEnsemble(t, ensemble.Addrs(), Options{}), 10*time.Millisecond)
 	if s.Timeout() != 2*zkserver.Tick {
 		t.Errorf("granted %v, not the least that servers grant, %v", s.Timeout(), 2*zkserver.Tick)
+	}
+}
+
+// The library would panic over it.
+func TestATimeoutOfNothingIsRefused(t *testing.T) {
+	for _, timeout := range []time.Duration{0, -time.Millisecond} {
+		s := newSession(newEnsemble(t, []string{"127.0.0.1:1"}, Options{}), time.Second, func(zk.Event) {})
+		if err := s.admit(7, timeout); err == nil || s.ID() != 0 || s.Timeout() != time.Second {
+			t.Errorf("%v: %v; the session has the id %d and the timeout %v", timeout, err, s.ID(), s.Timeout())
+		}
+	}
+}
+
+// A connection on which reading fails is lost at once, and not only when a write that nobody takes is late.
+func TestAReadThatFailsEndsAWriteUnderWay(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	s := newSession(newEnsemble(t, []string{"127.0.0.1:1"}, Options{}), time.Second, func(zk.Event) {})
+	c, err := newConn(s, near, time.Now().Add(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.greeted = true
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = c.Write(make([]byte, 64)) // nobody reads it
+	}()
+	go func() { _, _ = far.Write(bytes.Repeat([]byte{0xff}, 4)) }() // the length of an answer, a senseless one
+	if _, err := c.Read(make([]byte, 4)); err == nil {
+		t.Error("that was read")
+	}
+	select {
+	case <-written:
+	case <-time.After(patience / 2):
+		t.Error("the write goes on")
 	}
 }

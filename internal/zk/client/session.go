@@ -149,7 +149,7 @@ func (s *session) submit(ctx context.Context, over <-chan struct{}, call func(*r
 	}
 }
 
-// requestLeaves hands on the turn. The conn calls it as it writes a request, and is told which; nil: one that has left before.
+// requestLeaves hands on the turn. The conn calls it as it writes a request, and is told which; nil: one that nobody waits for any more.
 func (s *session) requestLeaves() *request {
 	r := s.leaver.Swap(nil)
 	if r != nil {
@@ -169,6 +169,7 @@ func (s *session) libraryEvent(e gozk.Event) {
 			close(s.ready)
 		}
 	case e.Type == gozk.EventSession && e.State == gozk.StateDisconnected:
+		s.watchesEnd()
 		if s.isConnected {
 			s.isConnected = false
 			s.emit(zk.Event{Type: zk.Disconnected})
@@ -193,6 +194,8 @@ func (s *session) admit(id int64, timeout time.Duration) error {
 	case known != 0 && id != known:
 		s.expire()
 		return zk.ErrSessionOver
+	case timeout <= 0:
+		return fmt.Errorf("the server grants a session timeout of %v", timeout) // over which the library would panic
 	}
 	s.id.Store(id)
 	s.timeout.Store(int64(timeout))
@@ -272,7 +275,7 @@ func (s *session) watchEnds(path string) {
 	s.emit(zk.Event{Type: zk.ChildrenChanged, Path: path})
 }
 
-// watchesEnd is called, like libraryEvent, by the library's goroutine, when the connection is lost.
+// watchesEnd tells of a change under every watch: none outlives its connection.
 func (s *session) watchesEnd() {
 	s.mu.Lock()
 	paths := slices.Collect(maps.Keys(s.watches))

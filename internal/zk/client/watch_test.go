@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -101,6 +103,42 @@ func TestWatchesEndWithTheirConnection(t *testing.T) {
 	}
 	if asked.Load() != 100 || again.Load() > 0 {
 		t.Errorf("watches were asked for %d times, and %d times by the library", asked.Load(), again.Load())
+	}
+}
+
+// The library gives a connection up over an event that it cannot read. That ends the watches as well, before the session is over.
+func TestWatchesEndWithAConnectionThatTheLibraryGivesUp(t *testing.T) {
+	server, greetings := newFake(t), 0
+	server.greet = func(int64) int64 {
+		if greetings++; greetings > 2 {
+			return 0 // expired
+		}
+		return 7
+	}
+	server.serve = func(c *fakeConn, xid, op int32, body []byte) error {
+		if op == opChildren {
+			return c.answer(xid, 0, make([]byte, 4+68)...)
+		}
+		return c.send(slices.Concat(bytes.Repeat([]byte{0xff}, 16), []byte{0, 0, 0, 4, 0, 0, 0, 3, 0x7f, 0xff, 0xff, 0xff})) // a change of a path of 2 GiB
+	}
+	s, events := open(t, newEnsemble(t, []string{server.addr()}, Options{}), 6*time.Second)
+	want := []zk.Event{{Type: zk.Connected}}
+	for _, end := range []struct {
+		next  zk.Event
+		times int
+	}{{zk.Event{Type: zk.Connected}, 2}, {zk.Event{Type: zk.Expired}, 1}} {
+		if _, err := s.Children(within(t, patience), "/a", true); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Get(within(t, patience), "/a"); !is(err, zk.ErrConnectionLost) {
+			t.Error(err)
+		}
+		want = append(want, zk.Event{Type: zk.ChildrenChanged, Path: "/a"}, zk.Event{Type: zk.Disconnected}, end.next)
+		events.await(t, end.next, end.times)
+	}
+	_ = s.Close(within(t, patience)) // it has expired
+	if all := events.all(); !slices.Equal(all, want) {
+		t.Errorf("the events %v, not %v", all, want)
 	}
 }
 
