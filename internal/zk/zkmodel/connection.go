@@ -91,10 +91,6 @@ func (s *Session) established(c *conn, id int64, timeout time.Duration) {
 	if first {
 		s.answer(s.opened, answer{})
 	}
-	if len(s.watches) > 0 {
-		r := &request{op: opWatch, paths: slices.Sorted(maps.Keys(s.watches)), seen: s.seen, conn: c}
-		c.up.send(func() { c.server.received(c, r) })
-	}
 	waiting := s.queue
 	s.queue = nil
 	for _, r := range waiting {
@@ -134,7 +130,7 @@ func (s *Session) answered(c *conn, r *request, a answer) {
 	case opOpen:
 		s.established(c, a.session, a.timeout)
 		return
-	case opPing, opWatch:
+	case opPing:
 		return
 	}
 	s.sent = s.sent[1:]
@@ -176,10 +172,14 @@ func (s *Session) abandon(c *conn) {
 	s.lost(c)
 }
 
-// lost is the end of a connection. What was sent on it has no answer any more.
+// lost is the end of a connection. What was sent on it has no answer any more, and no watch outlives it (as in package client).
 func (s *Session) lost(c *conn) {
 	if s.conn != c {
 		return
+	}
+	for _, path := range slices.Sorted(maps.Keys(s.watches)) {
+		delete(s.watches, path)
+		s.event(zk.Event{Type: zk.ChildrenChanged, Path: path})
 	}
 	if s.ready {
 		s.event(zk.Event{Type: zk.Disconnected})

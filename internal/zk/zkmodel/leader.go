@@ -117,12 +117,12 @@ func (m *Model) commitOpen(r *request, from *server) {
 // commitClose deletes a session's ephemeral nodes in one transaction.
 func (m *Model) commitClose(session int64, r *request) {
 	delete(m.sessions, session)
-	changes, _ := m.leader.tree.multi(m.leader.tree.deletions(session), session, m.nextZxid())
+	changes, _ := m.leader.tree.multi(m.leader.tree.deletions(session), session)
 	m.commit(&entry{request: r, changes: changes, closes: session})
 }
 
 func (m *Model) commitWrite(r *request) {
-	changes, err := m.leader.tree.multi(r.ops, r.conn.session, m.nextZxid())
+	changes, err := m.leader.tree.multi(r.ops, r.conn.session)
 	e := &entry{request: r, changes: changes, answer: answer{err: err}}
 	if r.op == opCreate && err == nil {
 		e.answer.path = changes[0].path
@@ -130,13 +130,10 @@ func (m *Model) commitWrite(r *request) {
 	m.commit(e)
 }
 
-func (m *Model) nextZxid() int64 { return int64(len(m.log)) + 1 }
-
 // commit puts an entry into the log. The leader's tree shows it already.
 func (m *Model) commit(e *entry) {
-	e.zxid = m.nextZxid()
-	e.answer.zxid = e.zxid
 	m.log = append(m.log, e)
+	e.answer.zxid = int64(len(m.log))
 	m.leader.apply(e, true)
 	for _, f := range m.servers {
 		if f != m.leader && f.fromLeader != nil {
@@ -182,7 +179,7 @@ func (m *Model) collect() {
 			if n := m.leader.tree.nodes[p]; n == nil || !n.container || len(n.children) > 0 {
 				return
 			}
-			changes, _ := m.leader.tree.multi([]zk.Op{zk.DeleteOp(p, zk.AnyVersion)}, 0, m.nextZxid())
+			changes, _ := m.leader.tree.multi([]zk.Op{zk.DeleteOp(p, zk.AnyVersion)}, 0)
 			m.commit(&entry{changes: changes})
 		})
 	}

@@ -365,7 +365,7 @@ func TestALateEventHoldsWhatIsBehindIt(t *testing.T) {
 	})
 }
 
-func TestWatchesAreSetAgain(t *testing.T) {
+func TestWatchesEndWithTheirConnection(t *testing.T) {
 	run(t, Config{}, func(w world) {
 		o, other := w.open("o", 1, 2), w.open("other", 0)
 		other.make("/a", zk.Persistent)
@@ -374,12 +374,14 @@ func TestWatchesAreSetAgain(t *testing.T) {
 			must(o.Children(w.Context(), path, true))
 		}
 		w.Disconnect(o.ID())
-		other.make("/a/x", zk.Persistent)
 		time.Sleep(time.Second)
-		w.wants("events of what changed meanwhile", o.heard(zk.ChildrenChanged), 1)
+		w.wants("connections", o.heard(zk.Connected), 2)
+		w.wants("events of what may have changed meanwhile", o.heard(zk.ChildrenChanged), 2)
+		must(o.Children(w.Context(), "/b", true))
+		other.make("/a/x", zk.Persistent)
 		other.make("/b/x", zk.Persistent)
 		synctest.Wait()
-		w.wants("events of what changes then", o.heard(zk.ChildrenChanged), 2)
+		w.wants("events of what is watched again", o.heard(zk.ChildrenChanged), 3)
 	})
 }
 

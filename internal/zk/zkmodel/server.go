@@ -57,7 +57,6 @@ type conn struct {
 
 // An entry of the log is a transaction, or a write that was refused, which takes its place in the order too.
 type entry struct {
-	zxid    int64
 	changes []change
 	closes  int64    // session that it ends
 	request *request // nil if no client asked for it
@@ -176,7 +175,7 @@ func (s *server) apply(e *entry, done bool) {
 	s.applied++
 	for _, c := range e.changes {
 		if !done {
-			s.tree.do(c, e.zxid)
+			s.tree.do(c)
 		}
 		if c.kind != zk.OpSet {
 			s.fire(c)
@@ -255,10 +254,6 @@ func (s *server) read(c *conn, r *request) (a answer) {
 		a.err = zk.ErrSessionOver // only the leader looks; a follower answers until it has applied the end of the session
 		return a
 	}
-	if r.op == opWatch {
-		s.watchAgain(c, r)
-		return a
-	}
 	n := s.tree.nodes[r.path]
 	if n == nil {
 		a.err = zk.ErrNoNode
@@ -273,17 +268,6 @@ func (s *server) read(c *conn, r *request) (a answer) {
 		c.watches[r.path] = true
 	}
 	return a
-}
-
-// watchAgain arms the watches of a session that has come from another connection, or fires them if something has changed since it last saw
-// anything (DataTree.setWatches).
-func (s *server) watchAgain(c *conn, r *request) {
-	for _, path := range r.paths {
-		c.watches[path] = true
-		if n := s.tree.nodes[path]; n == nil || n.changed > r.seen {
-			c.fire(path)
-		}
-	}
 }
 
 // shut closes the server's end of a connection: what was sent before arrives before the end does.

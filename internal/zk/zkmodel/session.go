@@ -45,8 +45,6 @@ type request struct {
 	fate  Fate
 	done  chan answer // of capacity 1
 
-	paths   []string      // of opWatch
-	seen    int64         // of opWatch
 	timeout time.Duration // of opOpen
 
 	conn   *conn // that it was sent on
@@ -65,13 +63,12 @@ const (
 	opSync     = "sync"
 	opClose    = "close"
 	opPing     = "ping"
-	opWatch    = "watch"
 )
 
 // ordered says whether the leader has a word in it.
 func (r *request) ordered() bool {
 	switch r.op {
-	case opChildren, opGet, opPing, opWatch:
+	case opChildren, opGet, opPing:
 		return false
 	}
 	return true

@@ -20,7 +20,6 @@ type node struct {
 	data      []byte
 	version   int32
 	created   int   // children ever made in it, which the next sequential one is numbered by. Deletions do not count
-	changed   int64 // zxid of the last change of the list of children (pzxid)
 	owner     int64 // the session, if it is ephemeral
 	container bool
 	children  map[string]bool
@@ -84,30 +83,26 @@ func (t *tree) prepare(op zk.Op, session int64) (change, error) {
 }
 
 // do makes a change, and returns what takes it back.
-func (t *tree) do(c change, zxid int64) (undo func()) {
+func (t *tree) do(c change) (undo func()) {
 	name := path.Base(c.path)
 	parent := t.nodes[path.Dir(c.path)]
-	before := *parent
 	switch c.kind {
 	case zk.OpCreate:
-		n := &node{data: c.data, changed: zxid, owner: c.owner, container: c.container, children: make(map[string]bool)}
+		n := &node{data: c.data, owner: c.owner, container: c.container, children: make(map[string]bool)}
 		t.put(c.path, n)
 		parent.children[name] = true
 		parent.created++
-		parent.changed = zxid
 		return func() {
 			t.remove(c.path)
 			delete(parent.children, name)
-			parent.created, parent.changed = before.created, before.changed
+			parent.created--
 		}
 	case zk.OpDelete:
 		n := t.remove(c.path)
 		delete(parent.children, name)
-		parent.changed = zxid
 		return func() {
 			t.put(c.path, n)
 			parent.children[name] = true
-			parent.changed = before.changed
 		}
 	default:
 		n := t.nodes[c.path]
@@ -136,7 +131,7 @@ func (t *tree) remove(path string) *node {
 }
 
 // multi carries out all of ops or none of them, and returns the changes.
-func (t *tree) multi(ops []zk.Op, session, zxid int64) ([]change, error) {
+func (t *tree) multi(ops []zk.Op, session int64) ([]change, error) {
 	var done []change
 	var undo []func()
 	for _, op := range ops {
@@ -148,7 +143,7 @@ func (t *tree) multi(ops []zk.Op, session, zxid int64) ([]change, error) {
 			return nil, err
 		}
 		done = append(done, c)
-		undo = append(undo, t.do(c, zxid))
+		undo = append(undo, t.do(c))
 	}
 	return done, nil
 }
