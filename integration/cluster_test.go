@@ -119,6 +119,9 @@ func (p place) sessions() (map[int64][]string, error) {
 
 // liveSession returns the ZooKeeper session that an incarnation lives by.
 func (p place) liveSession(incarnation string) (id int64, err error) {
+	if incarnation == "" {
+		return 0, errors.New("nobody owns it")
+	}
 	all, err := p.sessions()
 	if err != nil {
 		return 0, err
@@ -138,10 +141,10 @@ func (p place) remember(t *testing.T, ask *node, ids []string) (unchanged func()
 	t.Helper()
 	before := make(map[string]int64) // by incarnation
 	for _, id := range ids {
-		o, err := ask.where(id)
+		incarnation := ask.owner(id).Incarnation
+		session, err := p.liveSession(incarnation)
 		must(t, err)
-		before[o.Incarnation], err = p.liveSession(o.Incarnation)
-		must(t, err)
+		before[incarnation] = session
 	}
 	return func() {
 		t.Helper()
@@ -157,12 +160,7 @@ func (p place) remember(t *testing.T, ask *node, ids []string) (unchanged func()
 func owned(t *testing.T, nodes []*node, id string) (owner, other *node, o ownership) {
 	t.Helper()
 	nodes[0].add(id, 1)
-	eventually(t, time.Minute, id+" is owned", func() (err error) { // a ZooKeeper server may not know at once
-		if o, err = nodes[0].where(id); err == nil && !o.Live {
-			err = errors.New("it is not")
-		}
-		return err
-	})
+	o = nodes[0].owner(id)
 	for _, n := range nodes {
 		if n.name == o.Node {
 			owner = n
@@ -208,13 +206,7 @@ func TestEveryNodeReachesEveryObject(t *testing.T) {
 		for _, n := range nodes {
 			n.add(id, 1)
 		}
-		var first ownership
-		eventually(t, time.Minute, "the server of "+nodes[0].name+" has heard of the owner", func() (err error) {
-			if first, err = nodes[0].where(id); err == nil && !first.Live {
-				err = errors.New("nobody owns it")
-			}
-			return err
-		})
+		first := nodes[0].owner(id)
 		owners[first.Node] = true
 		for _, n := range nodes {
 			if value := n.value(id); value != 3 {

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -187,6 +188,18 @@ func (n *node) where(id string) (o ownership, err error) {
 		return o, fmt.Errorf("where: %d %s: %w", status, body, err)
 	}
 	return o, json.Unmarshal(body, &o)
+}
+
+// owner waits until the node knows who owns a counter that is called: its ZooKeeper server may lag behind.
+func (n *node) owner(id string) (o ownership) {
+	n.t.Helper()
+	eventually(n.t, time.Minute, id+" is owned", func() (err error) {
+		if o, err = n.where(id); err == nil && !o.Live {
+			err = errors.New("it is not")
+		}
+		return err
+	})
+	return o
 }
 
 // add adds to a counter and returns its new value, or ends the test.
