@@ -276,11 +276,7 @@ func TestExpiredSessionIsTornDownAndComesBack(t *testing.T) {
 		})
 	}
 	eventually(t, time.Minute, "the node is back, by another session", func() error {
-		o, err := owner.where("c")
-		if err != nil {
-			return err
-		}
-		now, err := p.liveSession(o.Incarnation)
+		now, err := p.liveSession(before.Incarnation)
 		if err == nil && now == session {
 			err = errors.New("the session is alive")
 		}
